@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Numbers and sizes, to and from text; splitting of command lines. */
+#ifndef SEEP_BASE_TEXT_H
+#define SEEP_BASE_TEXT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/why.h"
+
+/* Whole text must be a decimal number in [min, max]. -EINVAL (not a number), -ERANGE. */
+sp_must_check int sp_text_to_u64(const char *text, uint64_t min, uint64_t max, uint64_t *ret);
+
+/* As above with an optional suffix K, M, G, T (1024s; an optional trailing B or iB). */
+sp_must_check int sp_text_to_bytes(const char *text, uint64_t min, uint64_t max, uint64_t *ret);
+
+/* "512 B", "40.0 KiB", "1.2 MiB"; always terminated; returns buf. 16 bytes are enough. */
+const char *sp_text_bytes(char *buf, size_t size, uint64_t bytes);
+
+/* "350ms", "12s", "4m10s", "2h05m", "3d04h"; returns buf. 16 bytes are enough. */
+const char *sp_text_duration(char *buf, size_t size, uint64_t ns);
+
+/*
+ * Copies src to dst replacing what could steer a terminal (control bytes, invalid UTF-8) by '?'; always
+ * terminated, cut at size. For every text that comes from the target. Returns dst.
+ */
+const char *sp_text_printable(char *dst, size_t size, const char *src);
+
+/*
+ * Splits a command line as a shell would (quotes, backslashes; no expansion of any kind).
+ * *ret_argv is NULL-terminated and one allocation: free() it. -EINVAL: an open quote; -ENOMEM.
+ */
+sp_must_check int sp_text_split(const char *line, char ***ret_argv, size_t *ret_argc);
+
+#endif

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Does:    the contract of an engine: what watches a target and fills the ledger.
+ * Runs in: our process, one thread (an engine may have threads of its own).
+ * May not: print, keep time for the session, write the ledger outside read().
+ * Owns:    its probes, maps and hooks; stop() takes every one of them away.
+ * Fails by: -errno with a reason.
+ *
+ * Adding an engine is one folder and one row in sp_engines[] (engines/engines.c).
+ */
+#ifndef SEEP_ENGINES_ENGINE_H
+#define SEEP_ENGINES_ENGINE_H
+
+#include <sys/types.h>
+
+#include "base/base.h"
+#include "ledger/ledger.h"
+#include "proc/proc.h"
+#include "symbolize/symbolize.h"
+
+/* One allocator event as it happens, for `memleak -t`. */
+struct sp_event {
+	uint64_t time_ns; /* CLOCK_MONOTONIC */
+	uint32_t pid, tid, cpu;
+	char comm[16];
+	enum { SP_EVENT_ENTER, SP_EVENT_ALLOC, SP_EVENT_FREE } kind;
+	uint64_t addr, size;
+};
+
+struct sp_engine_config {
+	struct sp_proc *target;	    /* NULL: the kernel (or, for replay, the file) */
+	const char *object;	    /* look for the allocator in this file only (as the target names it); NULL: as the target resolves */
+	const char *symbols_prefix; /* before every allocator symbol; NULL: none */
+	uint64_t min_size, max_size; /* record only blocks in this range; max 0: no limit */
+	uint32_t sample_rate;	    /* one call in N, 0 or 1: every one */
+	uint32_t max_blocks;	    /* 0: default */
+	uint32_t max_paths;	    /* 0: default */
+	bool percpu;		    /* kernel: per-cpu allocations instead of slab and pages */
+	bool wa_missing_free;	    /* kernel: an allocation at a known address replaces the old block */
+	const char *replay_file;    /* engine replay */
+	void (*on_event)(const struct sp_event *e, void *arg); /* NULL: no event stream; called from poll() */
+	void *on_event_arg;
+};
+
+struct sp_engine; /* what start() made; its first member is the ops pointer */
+
+struct sp_engine_stats {
+	uint64_t start_ns;	    /* from start() to watching */
+	unsigned nr_functions;	    /* hooked */
+	unsigned nr_modules;	    /* with unwind data */
+	uint64_t nr_rows;
+	const char *allocator;	    /* path of the module whose malloc is watched; NULL: none (kernel) */
+	uint64_t scale;		    /* numbers were multiplied by this (sampling); 1: exact */
+};
+
+enum sp_engine_news {
+	SP_NEWS_NONE,
+	SP_NEWS_EXEC,	 /* the target became another program: the engine has started over, the ledger is cleared */
+	SP_NEWS_MODULES, /* its modules changed: refresh the symbolizer */
+	SP_NEWS_END,	 /* nothing more will come (replay: end of the recording) */
+};
+
+struct sp_engine_ops {
+	const char *name; /* "bpf", "replay" */
+
+	/* Could it watch this target, and if not, why and what would help? Cheap, changes nothing. */
+	int (*probe)(const struct sp_engine_config *c, struct sp_why *why);
+
+	/* Starts watching. On failure nothing is left behind. The config is copied; strings must live on. */
+	int (*start)(const struct sp_engine_config *c, struct sp_engine **ret, struct sp_why *why);
+
+	/* Descriptor that becomes readable when poll() has something to do; -1: none. */
+	int (*fd)(struct sp_engine *e);
+
+	/* Housekeeping: events out, new modules in. Called when fd() is readable and at least four times a second. */
+	enum sp_engine_news (*poll)(struct sp_engine *e, struct sp_ledger *l);
+
+	/* Makes the ledger's next snapshot. -ESRCH: the target is gone, nothing more can be read (bpf can still read). */
+	int (*read)(struct sp_engine *e, struct sp_ledger *l, struct sp_why *why);
+
+	/* The instant "now" for reports: CLOCK_MONOTONIC, or the recording's time. */
+	uint64_t (*now_ns)(struct sp_engine *e);
+
+	/* Names from the recording; NULL op or NULL result: the session opens its own. */
+	struct sp_symbolizer *(*symbolizer)(struct sp_engine *e);
+
+	void (*stats)(struct sp_engine *e, struct sp_engine_stats *ret);
+	void (*stop)(struct sp_engine *e); /* removes every probe and frees; NULL is fine */
+};
+
+struct sp_engine {
+	const struct sp_engine_ops *ops;
+};
+
+/* All engines, best first; NULL-terminated. */
+extern const struct sp_engine_ops *const sp_engines[];
+
+/* By name; NULL: unknown. */
+const struct sp_engine_ops *sp_engine_find(const char *name);
+
+/* The first engine of sp_engines[] (replay excepted) whose probe() says yes; with several reasons the first is kept. */
+sp_must_check int sp_engine_choose(const struct sp_engine_config *c, const struct sp_engine_ops **ret, struct sp_why *why);
+
+#endif

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Does:    live blocks by call path, with ages, growth and survival, from successive full snapshots.
+ * Runs in: our process, one thread.
+ * May not: do I/O, read a clock, know engines, symbols or text.
+ * Owns:    all it is told (copies).
+ * Fails by: -errno; a table at its maximum refuses and counts (sp_ledger_lost).
+ */
+#ifndef SEEP_LEDGER_LEDGER_H
+#define SEEP_LEDGER_LEDGER_H
+
+#include "base/base.h"
+#include "wire/fns.h"
+#include "wire/lost.h"
+#include "wire/rows.h"
+
+#define SP_NO_PATH UINT32_MAX /* the call path is not known */
+
+struct sp_block {
+	uint64_t addr;
+	uint64_t size;	   /* as requested, bytes */
+	uint64_t birth_ns; /* CLOCK_MONOTONIC */
+	uint32_t path;	   /* id from sp_ledger_path(), or SP_NO_PATH */
+	uint32_t fn;	   /* enum sp_fn */
+};
+
+struct sp_ledger_limits {
+	size_t max_blocks; /* 0: default, 16 M */
+	size_t max_paths;  /* 0: default, 256 K */
+};
+
+struct sp_ledger;
+
+sp_must_check int sp_ledger_new(const struct sp_ledger_limits *limits, struct sp_ledger **ret);
+void sp_ledger_free(struct sp_ledger *l);
+
+/* Interns a call path (return addresses, innermost first, nr <= SP_MAX_FRAMES). Equal paths get equal ids. */
+sp_must_check int sp_ledger_path(struct sp_ledger *l, const uint64_t *pcs, unsigned nr, uint32_t *ret_id);
+
+/* The pcs of a path; NULL for an unknown id. */
+const uint64_t *sp_ledger_path_pcs(const struct sp_ledger *l, uint32_t id, unsigned *ret_nr);
+
+/*
+ * A snapshot is everything that is live at one instant: begin, any number of blocks, end. Between begin and end the
+ * previous snapshot stays readable; end makes the new one current. abort forgets a half-made one.
+ */
+sp_must_check int sp_ledger_begin(struct sp_ledger *l, uint64_t now_ns);
+sp_must_check int sp_ledger_block(struct sp_ledger *l, const struct sp_block *b);
+sp_must_check int sp_ledger_end(struct sp_ledger *l);
+void sp_ledger_abort(struct sp_ledger *l);
+
+/* The target became another program (exec): forget blocks and history; paths' ids stay valid. */
+void sp_ledger_clear(struct sp_ledger *l);
+
+/* Counters of what was not seen. The engine sets totals; the ledger adds its own refusals. */
+void sp_ledger_set_lost(struct sp_ledger *l, enum sp_lost_id id, uint64_t total);
+uint64_t sp_ledger_lost(const struct sp_ledger *l, enum sp_lost_id id);
+
+/* What a query leaves in. Zero everywhere: everything. */
+struct sp_ledger_filter {
+	uint64_t min_age_ns; /* younger blocks are left out */
+	uint64_t min_size;   /* bytes per block */
+	uint64_t max_size;   /* 0: no limit */
+};
+
+/* One call path in the current snapshot, under a filter. */
+struct sp_path_sum {
+	uint32_t path; /* id, or SP_NO_PATH: all blocks whose path is unknown */
+	uint64_t bytes, blocks;
+	int64_t growth_bytes;  /* against the snapshot before, same filter by size but no filter by age */
+	int64_t growth_blocks;
+	int64_t total_growth_bytes; /* since the first snapshot */
+	uint64_t oldest_birth_ns;
+	/* Survival: of the blocks that had lived through at least one whole interval, how many were ever freed. */
+	uint64_t old_seen;  /* distinct blocks that were present in two successive snapshots */
+	uint64_t old_freed; /* of those, gone since */
+};
+
+enum sp_sort { SP_SORT_BYTES, SP_SORT_BLOCKS, SP_SORT_GROWTH, SP_SORT_AGE };
+
+/*
+ * The current snapshot by call path, biggest first by `sort` (ties: bytes, then id). SP_SORT_GROWTH: by
+ * growth_bytes, then bytes. Only paths with at least one block left by the filter. Elements of *ret are struct sp_path_sum;
+ * ret was initialised by the caller.
+ */
+sp_must_check int sp_ledger_paths(const struct sp_ledger *l, const struct sp_ledger_filter *f, enum sp_sort sort,
+				  struct sp_vec *ret);
+
+/* Blocks of the current snapshot: of one path, or of all (all = true), under the filter; address order. Elements of *ret are struct
+ * sp_block. */
+sp_must_check int sp_ledger_blocks(const struct sp_ledger *l, bool all, uint32_t path, const struct sp_ledger_filter *f,
+				   struct sp_vec *ret);
+
+uint64_t sp_ledger_now_ns(const struct sp_ledger *l);	   /* instant of the current snapshot, 0: none yet */
+uint64_t sp_ledger_interval_ns(const struct sp_ledger *l); /* since the one before, 0: none */
+unsigned sp_ledger_nr_snapshots(const struct sp_ledger *l);
+
+#endif

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Does:    the only reader of /proc: finds and opens a target, its mappings, modules in link order, memory, root.
+ * Runs in: our process, any thread; one struct sp_proc is used by one thread at a time.
+ * May not: change the target (launch.c excepted: it makes its own child).
+ * Owns:    descriptors inside struct sp_proc.
+ * Fails by: -errno with a reason in struct sp_why.
+ */
+#ifndef SEEP_PROC_PROC_H
+#define SEEP_PROC_PROC_H
+
+#include <sys/types.h>
+
+#include "base/base.h"
+
+struct sp_proc; /* an opened target */
+
+/* Where /proc is; tests pass a tree on disk. NULL in calls below means "/proc". */
+struct sp_procfs {
+	const char *root;
+	bool fake; /* a tree on disk: no pidfd, no process_vm_readv, liveness not checked */
+};
+
+/*
+ * Turns what the user typed (a pid, or a program's name as in /proc/PID/comm or the basename of its executable or of
+ * argv[0]) into one pid. Several matches: refused, with the list of "pid command line" in why->hint. Never matches
+ * ourselves, kernel threads or zombies by name.
+ */
+sp_must_check int sp_proc_find(const struct sp_procfs *fs, const char *pid_or_name, pid_t *ret, struct sp_why *why);
+
+/*
+ * Opens a target for watching. Refuses with a reason and a way out: no such process, ourselves, kernel thread, zombie,
+ * 32-bit (ELF class of /proc/PID/exe), not permitted (which capability or sysctl), exited meanwhile.
+ * Ownership of *ret goes to the caller: sp_proc_close().
+ */
+sp_must_check int sp_proc_open(const struct sp_procfs *fs, pid_t pid, struct sp_proc **ret, struct sp_why *why);
+void sp_proc_close(struct sp_proc *p); /* NULL is fine */
+
+pid_t sp_proc_pid(const struct sp_proc *p);
+int sp_proc_pidfd(const struct sp_proc *p);	   /* -1 in a fake tree or on a kernel without pidfd; poll()able */
+int sp_proc_dirfd(const struct sp_proc *p);	   /* /proc/PID, opened at sp_proc_open: survives pid reuse */
+const char *sp_proc_comm(const struct sp_proc *p); /* made printable; at most 63 bytes */
+bool sp_proc_is_alive(struct sp_proc *p);	   /* false once exited, zombie or gone */
+uint64_t sp_proc_start_time(const struct sp_proc *p); /* field 22 of stat: with the pid, the process' identity */
+
+/* The namespace inode of "pid", "mnt", "user"..., 0 when unreadable. pid 0 = ourselves. */
+uint64_t sp_proc_ns(const struct sp_procfs *fs, pid_t pid, const char *kind);
+
+/* Resident set of the target in bytes (statm), 0 when unreadable. */
+uint64_t sp_proc_rss_bytes(struct sp_proc *p);
+
+/* ---- mappings ---- */
+
+enum { SP_PROT_R = 1, SP_PROT_W = 2, SP_PROT_X = 4, SP_PROT_SHARED = 8 };
+
+struct sp_mapping {
+	uint64_t start, end; /* [start, end) in the target */
+	uint64_t offset;     /* in the file */
+	uint64_t inode;
+	uint32_t dev_major, dev_minor;
+	uint8_t prot;	  /* SP_PROT_* */
+	bool deleted;	  /* the path ended in " (deleted)", which is taken off */
+	const char *path; /* "" for anonymous; "[heap]", "[vdso]"...; octal escapes undone; owned by the list */
+};
+
+struct sp_maps {
+	struct sp_mapping *list; /* sorted by start */
+	size_t nr;
+	uint64_t hash; /* of the whole text: equal means unchanged */
+	char *text;    /* owner of the paths */
+};
+
+/* Parses the text of a maps file. Hostile input is fine: bad lines are skipped, at most 1 M mappings. Takes no
+ * ownership of text. */
+sp_must_check int sp_maps_parse(const char *text, size_t len, struct sp_maps *ret);
+sp_must_check int sp_proc_maps(struct sp_proc *p, struct sp_maps *ret, struct sp_why *why);
+void sp_maps_done(struct sp_maps *m);
+const struct sp_mapping *sp_maps_find(const struct sp_maps *m, uint64_t addr);
+
+/* ---- files of the target ---- */
+
+/*
+ * Opens the file behind a mapping: through the target's root with no link leading out of it, and only if device and
+ * inode agree with the mapping; else through map_files (deleted, replaced, overlaid). Also "[vdso]": a memfd with
+ * its bytes. Returns a read-only descriptor, or -errno.
+ */
+sp_must_check int sp_proc_open_mapping(struct sp_proc *p, const struct sp_mapping *m, struct sp_why *why);
+
+/* Opens a path of the target, resolved inside its root (openat2 RESOLVE_IN_ROOT). Returns a descriptor or -errno. */
+sp_must_check int sp_proc_open_path(struct sp_proc *p, const char *path, struct sp_why *why);
+
+/* ---- modules: the ELF files of the target in the order in which the dynamic linker searches them ---- */
+
+struct sp_module {
+	uint64_t start, end;  /* lowest and highest mapped address of this file in one run of mappings */
+	uint64_t file_offset; /* offset of the first mapping (0, nearly always) */
+	uint64_t dev, inode;  /* identity of the file; 0, 0 for the vdso */
+	bool deleted;
+	bool is_exe;	  /* the file behind /proc/PID/exe */
+	bool is_vdso;
+	bool in_link_map; /* the dynamic linker knows it: a place in the search order */
+	unsigned mapping; /* index of its first mapping in the sp_maps it was made from */
+	const char *path; /* owned by the sp_maps */
+};
+
+struct sp_modules {
+	struct sp_module *list; /* executable first, then link-map order, then by address what is in no link map */
+	size_t nr;
+};
+
+/*
+ * Every mapped ELF file with an executable mapping, plus the vdso. The order comes from the dynamic linker's own list
+ * (DT_DEBUG, r_debug, l_next: glibc and musl); when it cannot be read (static, too early, hostile) by address.
+ * `maps` must outlive *ret.
+ */
+sp_must_check int sp_proc_modules(struct sp_proc *p, const struct sp_maps *maps, struct sp_modules *ret);
+void sp_modules_done(struct sp_modules *m);
+
+/* ---- memory ---- */
+
+/* Reads up to len bytes; returns the number read (short at the first unreadable page) or -errno. */
+ssize_t sp_proc_read_mem(struct sp_proc *p, sp_raddr addr, void *buf, size_t len);
+
+/* ---- launch: a child of ours that has its libraries mapped but has run none of their code ---- */
+
+struct sp_launch; /* the stopped child */
+
+/*
+ * Forks and executes argv (PATH searched); stdin, stdout, stderr inherited; signal mask and handlers as at our start.
+ * The child is stopped when the dynamic linker has mapped and relocated everything and no constructor has run
+ * (breakpoint on _dl_debug_state, glibc and musl), or at its first instruction when static. It dies if we die before
+ * sp_launch_resume(). Program not found or not executable: SP_FAULT_USAGE.
+ */
+sp_must_check int sp_launch_start(char *const argv[], struct sp_launch **ret, struct sp_why *why);
+pid_t sp_launch_pid(const struct sp_launch *l);
+
+/* Lets it run, untraced. Call once. */
+sp_must_check int sp_launch_resume(struct sp_launch *l, struct sp_why *why);
+
+/* Reaps it if it has ended: true, and *ret_status as from waitpid. Does not block. */
+bool sp_launch_reap(struct sp_launch *l, int *ret_status);
+
+/* Frees; a child still stopped is killed, a running one goes on. NULL is fine. */
+void sp_launch_close(struct sp_launch *l);
+
+#endif

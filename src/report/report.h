@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Does:    turns a view into text: one writer per file.
+ * Runs in: our process, main thread.
+ * May not: change or compute numbers that another writer would compute otherwise; read anything but the view.
+ * Owns:    nothing.
+ * Fails by: -errno of the stream (-EPIPE, -ENOSPC...); every report is flushed before it returns.
+ */
+#ifndef SEEP_REPORT_REPORT_H
+#define SEEP_REPORT_REPORT_H
+
+#include <stdio.h>
+
+#include "session/session.h"
+
+struct sp_report_options {
+	bool colour;	    /* seep's own text only */
+	bool show_pc;	    /* memleak: the address column of newer bcc */
+	bool combined;	    /* memleak --combined-only layout */
+	bool show_list;	    /* blocks under each path (trace -a) or before the paths (memleak -a) */
+	unsigned width;	    /* columns of the terminal, 0: no limit */
+	bool utc;	    /* tests: print times in UTC */
+};
+
+/* bcc's text, to the byte: smallest stack first, biggest last. */
+sp_must_check int sp_report_memleak(FILE *out, const struct sp_view *v, const struct sp_report_options *o);
+/* seep's own text. */
+sp_must_check int sp_report_trace(FILE *out, const struct sp_view *v, const struct sp_report_options *o);
+/* One JSON object on one line (doc/json.md). */
+sp_must_check int sp_report_json(FILE *out, const struct sp_view *v, const struct sp_report_options *o);
+
+#endif

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Does:    the order of things: open or launch the target, start an engine, read, make views, stop.
+ * Runs in: our process, main thread.
+ * May not: print (it calls back with views and notices), parse options.
+ * Owns:    target, engine, ledger and symbolizer between open and close.
+ * Fails by: -errno with a reason.
+ */
+#ifndef SEEP_SESSION_SESSION_H
+#define SEEP_SESSION_SESSION_H
+
+#include <time.h>
+
+#include "base/base.h"
+#include "engines/engine.h"
+#include "ledger/ledger.h"
+#include "symbolize/symbolize.h"
+
+/* ---- the view: what reports may see. Read-only, complete, no pointers into engines. ---- */
+
+struct sp_view_path {
+	struct sp_path_sum sum;	       /* scaled when sampled */
+	const struct sp_frame *frames; /* source-level frames, innermost first */
+	unsigned nr_frames;
+	const struct sp_block *list; /* its blocks, address order; NULL unless asked for */
+	size_t nr_list;
+};
+
+struct sp_view {
+	const char *engine;	/* "bpf" */
+	pid_t pid;		/* 0: the kernel */
+	const char *comm;	/* "" for the kernel */
+	bool is_kernel;
+	struct timespec time;	/* CLOCK_REALTIME at the reading */
+	uint64_t now_ns;	/* same instant in the blocks' clock */
+	uint64_t interval_ns;	/* since the reading before; 0: first */
+	uint64_t scale;		/* 1: exact; N: sampled one call in N and multiplied */
+	unsigned nr_report;	/* 1 for the first */
+	bool is_last;		/* no more will follow (Ctrl-C, target ended, COUNT reached) */
+	bool target_ended;
+	struct sp_ledger_filter filter;
+	unsigned top;		/* how many paths were asked for */
+	const struct sp_view_path *paths; /* biggest first */
+	size_t nr_paths;	/* in paths[] */
+	uint64_t total_paths, total_bytes, total_blocks; /* under the filter, before the cut to `top` */
+	const struct sp_block *list; /* every block under the filter (any path), address order; NULL unless asked for */
+	size_t nr_list;
+	uint64_t lost[SP_NR_LOST];
+	struct sp_engine_stats stats;
+};
+
+enum sp_list_mode {
+	SP_LIST_NONE,
+	SP_LIST_PATH, /* view.paths[i].list for the paths shown */
+	SP_LIST_ALL,  /* view.list (bcc's -a lists every block, whatever -T says) */
+};
+
+struct sp_session_options {
+	const char *target;	  /* pid or program name; NULL with `argv` or for the kernel */
+	char *const *argv;	  /* launch this; NULL: attach */
+	bool kernel;
+	const char *engine;	  /* "auto", "bpf", "replay" */
+	struct sp_engine_config engine_config; /* target, on_event: filled by the session / the caller */
+	struct sp_ledger_filter filter;
+	enum sp_sort sort;
+	unsigned top;		  /* 0: all */
+	enum sp_list_mode list;
+	uint64_t interval_ns;
+	uint64_t count;		  /* reports, 0: endless */
+	struct sp_symbolize_options symbolize;
+	bool no_reports;	  /* event stream only (memleak -t) */
+	const struct sp_procfs *procfs; /* NULL: /proc */
+};
+
+enum sp_notice {
+	SP_NOTICE_TARGET,   /* target known: pid, before attaching */
+	SP_NOTICE_WATCHING, /* probes are in place: text says engine, allocator, time */
+	SP_NOTICE_INFO,	    /* for the user to know: exec, sampling */
+	SP_NOTICE_ENDED,    /* the target ended: text says how */
+};
+
+struct sp_session_callbacks {
+	/* A report is due. Non-zero ends the session (-EPIPE: reader gone; any other -errno: could not write). */
+	int (*report)(const struct sp_view *v, void *arg);
+	void (*notice)(enum sp_notice n, pid_t pid, const char *text, void *arg);
+	void *arg;
+};
+
+/*
+ * Runs a whole session: until COUNT reports, SIGINT/SIGTERM/SIGHUP (a last report first), or the end of the target (a
+ * last report first). Blocks those signals while it runs and restores the mask. Returns 0, or -errno with a reason.
+ * Everything is taken away again whatever happened. *ret_child_status: as from waitpid when it launched a program that has
+ * ended, else -1.
+ */
+sp_must_check int sp_session_run(const struct sp_session_options *o, const struct sp_session_callbacks *cb,
+				 int *ret_child_status, struct sp_why *why);
+
+/* ---- for tests: the view by itself ---- */
+struct sp_view_store; /* owner of a view's arrays */
+sp_must_check int sp_view_make(const struct sp_ledger *l, struct sp_symbolizer *s, const struct sp_session_options *o,
+			       uint64_t scale, struct sp_view_store **ret_store, struct sp_view *ret);
+void sp_view_store_free(struct sp_view_store *s);
+
+#endif

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Does:    address in the target (or the kernel) -> function, offset, module, file:line, inlined frames.
+ * Runs in: our process, one thread. Debug files are untrusted input.
+ * May not: stop the target, write to it, print.
+ * Owns:    every string it returns, until sp_symbolizer_close().
+ * Fails by: never for an address: what cannot be known is NULL/0 in the frame. Opening: -errno with a reason.
+ */
+#ifndef SEEP_SYMBOLIZE_SYMBOLIZE_H
+#define SEEP_SYMBOLIZE_SYMBOLIZE_H
+
+#include "base/base.h"
+#include "proc/proc.h"
+
+/* One source-level frame. Strings live as long as the symbolizer; they are printable (sp_text_printable). */
+struct sp_frame {
+	uint64_t address;	 /* the return address (or, in frame 0 of a fault, the pc) as the engine gave it */
+	const char *function;	 /* demangled; NULL: unknown */
+	const char *raw_function; /* as in the symbol table; NULL: unknown */
+	uint64_t offset;	 /* address - start of the function (of the outer function for an inlined frame) */
+	const char *module;	 /* basename ("libc.so.6", "[vdso]", "[kernel]", "[jit]"); NULL: unknown */
+	const char *module_path; /* as the target names it; NULL: unknown */
+	const char *build_id;	 /* hex; NULL: none */
+	uint64_t module_offset;	 /* address - load bias: what addr2line wants */
+	const char *file;	 /* source file; NULL: no line information */
+	unsigned line;		 /* 0: unknown */
+	bool inlined;		 /* inlined into the next frame of the array */
+};
+
+struct sp_symbolizer;
+
+struct sp_symbolize_options {
+	bool debuginfod; /* ask the servers in $DEBUGINFOD_URLS */
+	bool no_lines;	 /* functions only: cheaper */
+};
+
+/* For a process. `p` stays the caller's and must outlive it. */
+sp_must_check int sp_symbolizer_open(struct sp_proc *p, const struct sp_symbolize_options *opt,
+				     struct sp_symbolizer **ret, struct sp_why *why);
+
+/* For the kernel: kallsyms (hidden addresses: -EPERM with the sysctl to set). `fs` may be NULL. */
+sp_must_check int sp_symbolizer_open_kernel(const struct sp_procfs *fs, struct sp_symbolizer **ret, struct sp_why *why);
+
+/* From a fixed table, for recorded sessions: see sp_symbolizer_add(). */
+sp_must_check int sp_symbolizer_open_table(struct sp_symbolizer **ret);
+/* Table only: one source-level frame for `frame->address` (innermost first when called repeatedly). Copies. */
+sp_must_check int sp_symbolizer_add(struct sp_symbolizer *s, const struct sp_frame *frame);
+
+void sp_symbolizer_close(struct sp_symbolizer *s); /* NULL is fine */
+
+/* The target's mappings have changed: learn new modules; keep the old ones for addresses that only they explain. */
+void sp_symbolizer_refresh(struct sp_symbolizer *s);
+
+/*
+ * Names one return address: looked up at address - 1 (a call's own line). Writes 1 to max frames, innermost first
+ * (inlined ones before the function they are inlined into) and returns how many. Answers are cached, the cache is
+ * bounded. is_return false: looked up at address itself.
+ */
+unsigned sp_symbolize(struct sp_symbolizer *s, uint64_t address, bool is_return, struct sp_frame *ret, unsigned max);
+
+#endif

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Unwind rows: how to find the caller's frame from a pc. Built by elf/ from .eh_frame, published by unwind/, walked by
+ * the BPF programs (and, later, by the agent). A table is sorted by pc; a row holds from its pc to the next row's.
+ * The return address is always at CFA-8 (System V AMD64 ABI 3.4.1; rows that say otherwise become SP_ROW_BAD).
+ */
+#ifndef SEEP_WIRE_ROWS_H
+#define SEEP_WIRE_ROWS_H
+
+enum sp_row_kind {
+	SP_ROW_NONE, /* no unwind data from here on: step by the frame pointer */
+	SP_ROW_RSP,  /* CFA = rsp + cfa_off */
+	SP_ROW_RBP,  /* CFA = rbp + cfa_off */
+	SP_ROW_PLT,  /* CFA = rsp + 8 + ((pc & 15) >= 11 ? 8 : 0); cfa_off holds the 11 */
+	SP_ROW_SIG,  /* signal return trampoline: registers are in the ucontext at rsp */
+	SP_ROW_END,  /* outermost frame: return address undefined */
+	SP_ROW_BAD,  /* a rule that these rows cannot express */
+	SP_ROW_RBP_DEREF, /* CFA = *(rbp + cfa_off), caller's rbp = *rbp: gcc's realigned stack (DRAP) */
+};
+
+/* rbp_off: the caller's rbp is at CFA + 8 * rbp_off, or unchanged. */
+#define SP_ROW_RBP_SAME 0
+
+/* pc is relative to the module's first PT_LOAD page (load bias + lowest p_vaddr, page aligned down). */
+struct sp_row {
+	unsigned int pc;
+	short cfa_off;	     /* bytes */
+	unsigned char kind;  /* enum sp_row_kind */
+	signed char rbp_off; /* in 8 bytes, from the CFA; SP_ROW_RBP_SAME: not saved */
+};
+
+#ifndef __bpf__
+_Static_assert(sizeof(struct sp_row) == 8, "rows are read by BPF programs: their layout is fixed");
+#endif
+
+#define SP_MAX_FRAMES 127
+
+#endif
