@@ -51,6 +51,8 @@ struct sp_engine_stats {
 	uint64_t nr_rows;
 	const char *allocator;	    /* path of the module whose malloc is watched; NULL: none (kernel) */
 	uint64_t scale;		    /* numbers were multiplied by this (sampling); 1: exact */
+	pid_t pid;		    /* replay: whom the recording shows, 0: the kernel; other engines: 0 */
+	const char *comm;	    /* replay: its name, printable, until stop(); other engines: NULL */
 };
 
 enum sp_engine_news {
@@ -75,7 +77,10 @@ struct sp_engine_ops {
 	/* Housekeeping: events out, new modules in. Called when fd() is readable and at least four times a second. */
 	enum sp_engine_news (*poll)(struct sp_engine *e, struct sp_ledger *l);
 
-	/* Makes the ledger's next snapshot. -ESRCH: the target is gone, nothing more can be read (bpf can still read). */
+	/*
+	 * Makes the ledger's next snapshot. -ESRCH: the target is gone, nothing more can be read (bpf can still read); the
+	 * ledger still holds the last snapshot (replay: after the recording's last one, when poll() says SP_NEWS_END).
+	 */
 	int (*read)(struct sp_engine *e, struct sp_ledger *l, struct sp_why *why);
 
 	/* The instant "now" for reports: CLOCK_MONOTONIC, or the recording's time. */
