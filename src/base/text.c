@@ -111,11 +111,7 @@ const char *sp_text_duration(char *buf, size_t size, uint64_t ns)
 	return buf;
 }
 
-/*
- * Decodes one UTF-8 sequence (RFC 3629: shortest form, no surrogates, up to U+10FFFF). Returns its length, 0 when it is
- * not valid. Never reads past a NUL.
- */
-static size_t decode(const unsigned char *s, uint32_t *ret_cp)
+size_t sp_text_decode(const unsigned char *s, uint32_t *ret_cp)
 {
 	static const uint32_t lowest[] = {0, 0, 0x80, 0x800, 0x10000};
 	size_t len;
@@ -175,7 +171,7 @@ const char *sp_text_printable(char *dst, size_t size, const char *src)
 		return dst;
 	while (*s) {
 		uint32_t cp = 0;
-		size_t len = decode(s, &cp);
+		size_t len = sp_text_decode(s, &cp);
 		bool good = len && !steers(cp);
 		size_t out = good ? len : 1;
 
