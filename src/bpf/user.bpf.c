@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * Allocator calls of one process: which blocks are live, and which call path made each.
+ *
+ * One program sits at the entry of every allocator function and one at its return; the probe's cookie says which
+ * function it is. Rules:
+ *
+ * 1. Only the outermost allocator call of a thread counts: calloc that calls malloc, malloc that calls mmap are one
+ *    block of the caller's. A call is known by the address of its return slot (the stack pointer at entry), which the
+ *    return program finds again; a deeper call on the same stack is nested. Calls that never return (longjmp, an
+ *    exception out of operator new) are recognised because a later call stands at or above them, and forgotten.
+ * 2. A block is added after the allocator has returned and removed before the allocator frees, so a reused address is
+ *    never matched wrongly. realloc: remove, and put back when it failed.
+ * 3. Mappings are sent as events: they can be unmapped in part, which a table by address cannot say.
+ * 4. What does not fit is counted.
+ *
+ * A thread's state lives in its task storage and not in a per-CPU map: programs on uprobes can be preempted by one
+ * another.
+ */
+#include "vmlinux.h"
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "wire/bpf.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+const volatile u64 cfg_min_size = 0;
+const volatile u64 cfg_max_size = -1;
+const volatile u32 cfg_sample_rate = 1;
+const volatile bool cfg_trace = false;
+
+#define MAX_CALLS 4 /* a power of two */
+#define MAP_STACK 0x20000      /* uapi/asm-generic/mman.h */
+#define SAME_STACK (256 << 10) /* calls further apart than this stand on different stacks (signal, coroutine) */
+
+/* A call under way in a thread. */
+struct call {
+	u64 sp; /* address of the return slot: the call's identity */
+	u64 size;
+	u64 arg; /* posix_memalign: where the result goes; realloc: the old block */
+	struct sp_bpf_block old;
+	u32 fn;
+	u8 kind;
+	u8 has_old;
+	u8 skip; /* not to be recorded: sampled out or filtered by size */
+};
+
+struct thread {
+	struct call calls[MAX_CALLS];
+	u32 nr_calls;
+	struct sp_bpf_path path; /* scratch of the walk */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct thread);
+} threads SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1); /* set before loading */
+	__type(key, u64);
+	__type(value, struct sp_bpf_block);
+} blocks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1); /* set before loading */
+	__type(key, u64);
+	__type(value, struct sp_bpf_path);
+} paths SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20); /* set before loading */
+} events SEC(".maps");
+
+#include "bpf/store.bpf.h"
+#include "bpf/walk.bpf.h"
+
+/* ctl, or NULL when the programs are to do nothing. */
+static __always_inline struct sp_bpf_ctl *active_ctl(void)
+{
+	u32 zero = 0;
+	struct sp_bpf_ctl *c = bpf_map_lookup_elem(&ctl, &zero);
+
+	if (!c || !c->active)
+		return NULL;
+	if (!c->tgid)
+		c->tgid = bpf_get_current_pid_tgid() >> 32;
+	return c;
+}
+
+/* The function's arguments. Volatile: the verifier refuses a pointer into ctx that the compiler computed. */
+struct arguments {
+	u64 a0, a1, a2, a3;
+};
+
+static __always_inline struct arguments arguments_of(volatile struct pt_regs *ctx)
+{
+	return (struct arguments){ctx->di, ctx->si, ctx->dx, ctx->cx};
+}
+
+/* Saturating, so that a product that overflows is not recorded as something small (the call will fail). */
+static __always_inline u64 product(u64 a, u64 b)
+{
+	if (a >> 32 || b >> 32)
+		return a && b ? (u64)-1 : 0;
+	return a * b;
+}
+
+static __always_inline u64 requested_size(const struct arguments *a, u32 kind, u32 size_arg)
+{
+	if (kind == SP_KIND_CALLOC)
+		return product(a->a0, a->a1);
+	if (kind == SP_KIND_REALLOCA)
+		return product(a->a1, a->a2);
+	return size_arg == 0 ? a->a0 : size_arg == 1 ? a->a1 : a->a2;
+}
+
+/* Element i of calls, in a form in which every verifier sees that i is in bounds. */
+static __always_inline struct call *call_at(struct thread *t, u64 i)
+{
+	asm volatile("%0 &= %1" : "+r"(i) : "i"(MAX_CALLS - 1));
+	return &t->calls[i];
+}
+
+/* Rule 1. The place for a call that enters at sp; NULL: it is nested in another, or there is no room. */
+static __always_inline struct call *call_push(struct thread *t, u64 sp)
+{
+	u32 n = t->nr_calls;
+
+	/* At most MAX_CALLS rounds: the top that is at or below us on this stack never returned. */
+	for (int i = 0; i < MAX_CALLS; i++) {
+		if (!n || n > MAX_CALLS)
+			break;
+		u64 top = call_at(t, n - 1)->sp;
+		if (top > sp && top - sp < SAME_STACK) {
+			t->nr_calls = n;
+			return NULL;
+		}
+		if (top > sp || sp - top >= SAME_STACK)
+			break; /* another stack: ours is suspended below */
+		n--;
+	}
+	if (n >= MAX_CALLS) {
+		count_lost(SP_LOST_NESTED);
+		return NULL;
+	}
+	struct call *c = call_at(t, n);
+	t->nr_calls = n + 1;
+	c->sp = sp;
+	c->has_old = 0;
+	return c;
+}
+
+/* The call that returns with its slot at sp, taken off with everything above it; NULL: a nested one. */
+static __always_inline struct call *call_pop(struct thread *t, u64 sp)
+{
+	for (int i = MAX_CALLS - 1; i >= 0; i--) {
+		struct call *c = call_at(t, i);
+		if (i < t->nr_calls && c->sp == sp) {
+			t->nr_calls = i;
+			return c;
+		}
+	}
+	return NULL;
+}
+
+/* Takes the old block of a realloc out, keeping it for the case of failure. */
+static __always_inline void take_old(struct call *c, u64 addr)
+{
+	struct sp_bpf_block *b = bpf_map_lookup_elem(&blocks, &addr);
+
+	c->arg = addr;
+	if (!b)
+		return;
+	c->old = *b;
+	c->has_old = 1;
+	bpf_map_delete_elem(&blocks, &addr);
+}
+
+SEC("uprobe")
+int sp_enter(struct pt_regs *ctx)
+{
+	struct sp_bpf_ctl *ctl = active_ctl();
+	u64 cookie = bpf_get_attach_cookie(ctx);
+	u32 kind = SP_COOKIE_KIND(cookie);
+
+	if (!ctl)
+		return 0;
+	struct arguments a = arguments_of(ctx);
+	if (kind == SP_KIND_FREE) {
+		if (a.a0)
+			forget(a.a0);
+		return 0;
+	}
+	struct thread *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!t) {
+		count_lost(SP_LOST_THREAD_STATE);
+		return 0;
+	}
+	if (kind == SP_KIND_MMAP && a.a3 & MAP_STACK)
+		return 0;
+	struct call *c = call_push(t, ctx->sp);
+	if (!c)
+		return 0;
+	c->kind = kind;
+	c->fn = SP_COOKIE_FN(cookie);
+	c->size = requested_size(&a, kind, SP_COOKIE_SIZE_ARG(cookie));
+	c->arg = a.a0;
+	c->skip = c->size < cfg_min_size || c->size > cfg_max_size || is_sampled_out();
+	if (kind == SP_KIND_REALLOC || kind == SP_KIND_REALLOCA)
+		take_old(c, a.a0);
+	else if (kind == SP_KIND_MUNMAP || kind == SP_KIND_MREMAP)
+		send_event(SP_BEV_UNMAP, c->fn, a.a0, a.a1, 0);
+	if (cfg_trace && kind != SP_KIND_MUNMAP && !c->skip)
+		send_event(SP_BEV_ENTER, c->fn, 0, c->size, 0);
+	return 0;
+}
+
+/* Did the call give a block, and where? */
+static __always_inline bool result_of(struct call *c, struct pt_regs *ctx, u64 *ret)
+{
+	u64 ax = ctx->ax;
+
+	if (c->kind == SP_KIND_POSIX) {
+		if ((u32)ax)
+			return false;
+		if (!read_word(c->arg, ret)) {
+			count_lost(SP_LOST_UNREADABLE);
+			return false;
+		}
+		return *ret != 0;
+	}
+	*ret = ax;
+	return c->kind == SP_KIND_MMAP || c->kind == SP_KIND_MREMAP ? ax < (u64)-4095 : ax != 0;
+}
+
+/* Rule 2: a failed realloc leaves the old block as it was (one of size 0 has freed it). */
+static __always_inline void on_failure(struct call *c)
+{
+	if (c->has_old && c->size)
+		remember(c->arg, &c->old);
+	if (c->kind == SP_KIND_MREMAP)
+		send_event(SP_BEV_UNMAP_UNDO, c->fn, 0, 0, 0);
+}
+
+SEC("uretprobe")
+int sp_return(struct pt_regs *ctx)
+{
+	struct sp_bpf_ctl *ctl = active_ctl();
+	u64 addr = 0;
+
+	if (!ctl)
+		return 0;
+	struct thread *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+	if (!t)
+		return 0;
+	struct call *c = call_pop(t, ctx->sp - 8);
+	if (!c)
+		return 0;
+	if (c->kind == SP_KIND_MUNMAP) {
+		if (ctx->ax)
+			send_event(SP_BEV_UNMAP_UNDO, c->fn, 0, 0, 0);
+		return 0;
+	}
+	if (!result_of(c, ctx, &addr)) {
+		on_failure(c);
+		return 0;
+	}
+	bool is_mapping = c->kind == SP_KIND_MMAP || c->kind == SP_KIND_MREMAP;
+	if (c->skip) {
+		/* A mapping that is not recorded still replaces what stood there (MAP_FIXED). */
+		if (is_mapping)
+			send_event(SP_BEV_UNMAP, c->fn, addr, c->size, 0);
+		return 0;
+	}
+	u64 key = walk_stack(ctl, &t->path, ctx->ip, ctx->sp, ctx->bp, ctl->exec_ns);
+	struct sp_bpf_block b = {.size = c->size, .birth_ns = bpf_ktime_get_ns(), .fn = c->fn};
+	b.path = intern_path(&t->path, key);
+	if (is_mapping)
+		send_event(SP_BEV_MMAP, c->fn, addr, c->size, b.path);
+	else
+		remember(addr, &b);
+	if (cfg_trace)
+		send_event(SP_BEV_ALLOC, c->fn, addr, c->size, 0);
+	return 0;
+}
+
+/* The target becomes another program: what it had allocated is gone. */
+SEC("raw_tp/sched_process_exec")
+int sp_exec(void *ctx)
+{
+	u32 zero = 0;
+	struct sp_bpf_ctl *c = bpf_map_lookup_elem(&ctl, &zero);
+
+	if (!c || !c->tgid || c->tgid != bpf_get_current_pid_tgid() >> 32)
+		return 0;
+	c->exec_ns = bpf_ktime_get_ns();
+	c->nr_execs++;
+	bpf_task_storage_delete(&threads, bpf_get_current_task_btf());
+	return 0;
+}

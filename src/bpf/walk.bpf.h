@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The stack walk: from user registers to return addresses, by the rows of wire/rows.h.
+ *
+ * A frame costs one look into the row cache and one or two reads of user memory. The cache is needed because the
+ * rows are found by two binary searches (ranges, then rows: some 25 dependent steps), which took 130 ns a frame.
+ * An entry of the cache is ONE 64-bit word, so that programs on other CPUs never see half of one:
+ *
+ *      63            32 31  28 27  24 23              8 7       0
+ *     +----------------+------+------+-----------------+---------+
+ *     |      tag       | gen  |kind+1|     cfa_off     | rbp_off |
+ *     +----------------+------+------+-----------------+---------+
+ *
+ * pc * ODD modulo 2^48 is a bijection on user addresses; its upper 16 bits are the index, its lower 32 the tag, so
+ * tag and index together are the pc: a hit can never be another pc's row. `gen` is that of the published tables:
+ * after a dlclose and a dlopen at the same place nothing old can match.
+ *
+ * Not expressible and therefore ends of a walk (counted as broken): CFA in other registers, code without rows in
+ * which the frame pointer leads nowhere.
+ */
+#ifndef SEEP_BPF_WALK_BPF_H
+#define SEEP_BPF_WALK_BPF_H
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct sp_bpf_ctl);
+} ctl SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2 * SP_MAX_RANGES);
+	__type(key, u32);
+	__type(value, struct sp_bpf_range);
+} ranges SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1); /* set before loading */
+	__type(key, u32);
+	__type(value, struct sp_row);
+} rows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1 << SP_ROW_CACHE_BITS);
+	__type(key, u32);
+	__type(value, u64);
+} row_cache SEC(".maps");
+
+#define SP_PC_ODD 0x9e3779b97f4bULL /* 48 bits of the golden ratio, odd */
+#define SP_PC_MASK 0xffffffffffffULL
+
+/* Offsets of registers in struct ucontext as the kernel puts it on the stack (uapi/asm/sigcontext.h, ucontext.h). */
+#define SP_UC_RBP 120
+#define SP_UC_RSP 160
+#define SP_UC_RIP 168
+
+struct walk {
+	struct sp_bpf_path *out;
+	struct sp_bpf_ctl *ctl;
+	u64 pc, sp, bp;
+	u64 trampoline; /* where uretprobes make functions return to; 0: none in this process */
+	u64 hash, check;
+	u32 nr;
+	u32 flags;
+	bool is_exact; /* pc is where the thread was interrupted, not a return address */
+	bool done;
+};
+
+static __always_inline u64 row_pack(u32 gen, u32 kind, u16 cfa_off, u8 rbp_off)
+{
+	return (u64)gen << 28 | (u64)(kind + 1) << 24 | (u64)cfa_off << 8 | rbp_off;
+}
+
+#define ROW_KIND(r) ((u32)((r) >> 24 & 15) - 1)
+#define ROW_CFA(r) ((s64)(s16)((r) >> 8))
+#define ROW_RBP(r) ((s64)(s8)(r))
+
+struct range_search {
+	u64 pc;
+	u32 lo, hi; /* first range with end > pc is in [lo, hi] */
+	u32 half;
+};
+
+static long range_step(u32 i, struct range_search *s)
+{
+	if (s->lo >= s->hi)
+		return 1;
+	u32 mid = (s->lo + s->hi) / 2;
+	u32 key = s->half * SP_MAX_RANGES + mid;
+	struct sp_bpf_range *r = bpf_map_lookup_elem(&ranges, &key);
+	if (!r)
+		return 1;
+	if (r->end > s->pc)
+		s->hi = mid;
+	else
+		s->lo = mid + 1;
+	return 0;
+}
+
+struct row_search {
+	u32 pc;
+	u32 lo, hi; /* last row with row.pc <= pc is in [lo, hi) */
+};
+
+static long row_step(u32 i, struct row_search *s)
+{
+	if (s->hi - s->lo <= 1)
+		return 1;
+	u32 mid = s->lo + (s->hi - s->lo) / 2;
+	struct sp_row *r = bpf_map_lookup_elem(&rows, &mid);
+	if (!r)
+		return 1;
+	if (r->pc <= s->pc)
+		s->lo = mid;
+	else
+		s->hi = mid;
+	return 0;
+}
+
+/* The slow way: ranges, then rows. SP_ROW_NONE for code without rows; counts pcs outside every mapping. */
+static __noinline u64 row_search(struct sp_bpf_ctl *c, u64 pc)
+{
+	if (!c)
+		return 0;
+	struct range_search rs = {.pc = pc, .lo = 0, .hi = c->nr_ranges, .half = c->half & 1};
+	u32 gen = c->gen & 15;
+	bpf_loop(13, range_step, &rs, 0);
+	u32 key = rs.half * SP_MAX_RANGES + rs.lo;
+	struct sp_bpf_range *r = bpf_map_lookup_elem(&ranges, &key);
+	if (!r || rs.lo >= c->nr_ranges || pc < r->start || pc >= r->end) {
+		__sync_fetch_and_add(&c->nr_unknown, 1);
+		return 0;
+	}
+	if (!r->nr_rows || pc < r->base)
+		return row_pack(gen, SP_ROW_NONE, 0, 0);
+	struct row_search ws = {.pc = pc - r->base, .lo = r->row0, .hi = r->row0 + r->nr_rows};
+	bpf_loop(26, row_step, &ws, 0);
+	struct sp_row *row = bpf_map_lookup_elem(&rows, &ws.lo);
+	if (!row || row->pc > ws.pc)
+		return row_pack(gen, SP_ROW_NONE, 0, 0);
+	return row_pack(gen, row->kind, row->cfa_off, row->rbp_off);
+}
+
+/* The row that holds at pc, as packed in the cache; 0: pc is in no known mapping. */
+static __always_inline u64 row_find(struct sp_bpf_ctl *c, u64 pc)
+{
+	u64 h = (pc & SP_PC_MASK) * SP_PC_ODD & SP_PC_MASK;
+	u32 index = h >> 32;
+	u64 *slot = bpf_map_lookup_elem(&row_cache, &index);
+	if (!slot)
+		return 0;
+	u64 entry = *(volatile u64 *)slot;
+	if (entry >> 32 == (u32)h && (entry >> 28 & 15) == (c->gen & 15))
+		return entry & 0xffffffff;
+	u64 row = row_search(c, pc);
+	if (row)
+		*(volatile u64 *)slot = h << 32 | row;
+	return row;
+}
+
+struct ri_search {
+	struct return_instance *ri;
+	u64 slot, found;
+};
+
+static long ri_step(u32 i, struct ri_search *s)
+{
+	struct return_instance *ri = s->ri;
+
+	if (!ri)
+		return 1;
+	if (BPF_CORE_READ(ri, stack) == s->slot) {
+		s->found = BPF_CORE_READ(ri, orig_ret_vaddr); /* of tail calls too: the kernel keeps the first */
+		return 1;
+	}
+	s->ri = BPF_CORE_READ(ri, next);
+	return 0;
+}
+
+/* The return address that a uretprobe has replaced in `slot`. 0: not found. */
+static __noinline u64 replaced_return(u64 slot)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct ri_search s = {.ri = BPF_CORE_READ(task, utask, return_instances), .slot = slot};
+
+	bpf_loop(64, ri_step, &s, 0); /* 64: the kernel's limit of nested uretprobes (MAX_URETPROBE_DEPTH) */
+	return s.found;
+}
+
+static __always_inline u64 trampoline_of_current(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	return BPF_CORE_READ(task, mm, uprobes_state.xol_area, vaddr);
+}
+
+static __always_inline bool read_word(u64 addr, u64 *ret)
+{
+	return bpf_probe_read_user(ret, sizeof(*ret), (void *)addr) == 0;
+}
+
+/* Ends the walk at something that is not the outermost frame. */
+static __always_inline long walk_broken(struct walk *w)
+{
+	w->flags |= SP_PATH_BROKEN;
+	w->done = true;
+	return 1;
+}
+
+/* Over a signal frame: all registers are on the stack. */
+static __always_inline long step_signal(struct walk *w)
+{
+	u64 uc = w->sp;
+
+	if (!read_word(uc + SP_UC_RBP, &w->bp) || !read_word(uc + SP_UC_RIP, &w->pc) ||
+	    !read_word(uc + SP_UC_RSP, &w->sp))
+		return walk_broken(w);
+	w->is_exact = true;
+	return 0;
+}
+
+/* Records w->pc and moves on to its caller. */
+static long walk_step(u32 i, struct walk *w)
+{
+	u32 n = w->nr;
+	u64 cfa, ra, saved[2];
+
+	if (n >= SP_MAX_FRAMES) {
+		w->flags |= SP_PATH_CUT;
+		w->done = true;
+		return 1;
+	}
+	w->out->pcs[n] = w->pc;
+	w->nr = n + 1;
+	path_mix(&w->hash, &w->check, w->pc);
+
+	u64 row = row_find(w->ctl, w->is_exact ? w->pc : w->pc - 1);
+	u32 kind = row ? ROW_KIND(row) : SP_ROW_NONE;
+	w->is_exact = false;
+
+	if (kind == SP_ROW_RSP) {
+		cfa = w->sp + ROW_CFA(row);
+	} else if (kind == SP_ROW_RBP) {
+		cfa = w->bp + ROW_CFA(row);
+	} else if (kind == SP_ROW_END) {
+		w->done = true;
+		return 1;
+	} else if (kind == SP_ROW_NONE) {
+		/* By the frame pointer: JIT code, or code built without unwind data. */
+		if (w->bp < w->sp || w->bp & 7)
+			return walk_broken(w);
+		cfa = w->bp + 16;
+		row = row_pack(0, SP_ROW_RBP, 16, -2);
+	} else if (kind == SP_ROW_SIG) {
+		return step_signal(w);
+	} else if (kind == SP_ROW_PLT) {
+		cfa = w->sp + 8 + ((w->pc & 15) >= 11 ? 8 : 0);
+	} else if (kind == SP_ROW_RBP_DEREF) {
+		if (!read_word(w->bp + ROW_CFA(row), &cfa) || !read_word(w->bp, &saved[0]))
+			return walk_broken(w);
+		w->bp = saved[0];
+		row = row_pack(0, SP_ROW_RBP, 0, SP_ROW_RBP_SAME);
+	} else {
+		return walk_broken(w);
+	}
+
+	s64 rbp_off = ROW_RBP(row);
+	if (rbp_off == -2) { /* push %rbp at entry: it lies beside the return address */
+		if (bpf_probe_read_user(saved, sizeof(saved), (void *)(cfa - 16)))
+			return walk_broken(w);
+		w->bp = saved[0];
+		ra = saved[1];
+	} else {
+		if (!read_word(cfa - 8, &ra))
+			return walk_broken(w);
+		if (rbp_off != SP_ROW_RBP_SAME && !read_word(cfa + 8 * rbp_off, &w->bp))
+			return walk_broken(w);
+	}
+	if (cfa <= w->sp) /* stacks grow down: a caller's frame lies above */
+		return walk_broken(w);
+	if (w->trampoline && ra == w->trampoline)
+		ra = replaced_return(cfa - 8);
+	w->sp = cfa;
+	w->pc = ra;
+	if (!ra) {
+		w->done = true;
+		return 1;
+	}
+	return 0;
+}
+
+/*
+ * Walks from (pc, sp, bp), pc being a return address, into *out: pcs, nr, flags, check. Returns the path's hash.
+ * Different `seed`s give different hashes (one per program that the target has executed).
+ */
+static __always_inline u64 walk_stack(struct sp_bpf_ctl *c, struct sp_bpf_path *out, u64 pc, u64 sp, u64 bp, u64 seed)
+{
+	struct walk w = {.out = out, .ctl = c, .pc = pc, .sp = sp, .bp = bp, .hash = seed, .check = ~seed};
+
+	w.trampoline = trampoline_of_current();
+	bpf_loop(SP_MAX_FRAMES + 1, walk_step, &w, 0);
+	out->nr = w.nr;
+	out->flags = w.flags;
+	out->check = w.check;
+	return w.hash;
+}
+
+#endif

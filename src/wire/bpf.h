@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What the BPF programs and the bpf engine say to each other. Fixed layouts, checked on the engine's side. */
+#ifndef SEEP_WIRE_BPF_H
+#define SEEP_WIRE_BPF_H
+
+#include "wire/fns.h"
+#include "wire/lost.h"
+#include "wire/rows.h"
+
+#ifdef __bpf__
+typedef __u64 sp_w64;
+typedef __u32 sp_w32;
+#else
+#include <stdint.h>
+typedef uint64_t sp_w64;
+typedef uint32_t sp_w32;
+#endif
+
+/* A probe's cookie: everything a program must know of the function it sits on. */
+#define SP_COOKIE(fn, kind, size_arg) ((sp_w64)(fn) | (sp_w64)(kind) << 8 | (sp_w64)(size_arg) << 16)
+#define SP_COOKIE_FN(c) ((sp_w32)((c)&0xff))
+#define SP_COOKIE_KIND(c) ((sp_w32)((c) >> 8 & 0xff))
+#define SP_COOKIE_SIZE_ARG(c) ((sp_w32)((c) >> 16 & 0xff))
+
+/* Map `blocks`: address -> block. */
+struct sp_bpf_block {
+	sp_w64 size;
+	sp_w64 birth_ns;
+	sp_w64 path; /* key in `paths`, 0: unknown */
+	sp_w32 fn;
+	sp_w32 pad;
+};
+
+enum {
+	SP_PATH_CUT = 1,    /* deeper than SP_MAX_FRAMES */
+	SP_PATH_BROKEN = 2, /* ended before the outermost frame */
+};
+
+/* Map `paths`: hash of the pcs -> the pcs. */
+struct sp_bpf_path {
+	sp_w64 check; /* a second, independent hash: equal keys with another check are a collision */
+	sp_w32 nr;
+	sp_w32 flags; /* SP_PATH_* */
+	sp_w64 pcs[SP_MAX_FRAMES];
+};
+
+/* Map `ranges`: the target's executable mappings, sorted; one half is in use while the other is rewritten. */
+#define SP_MAX_RANGES 4096
+struct sp_bpf_range {
+	sp_w64 start, end;
+	sp_w64 base; /* address of the rows' pc 0 */
+	sp_w32 row0; /* first row in `rows` */
+	sp_w32 nr_rows;
+};
+
+/* Map `ctl`, one element, mapped by the engine. */
+struct sp_bpf_ctl {
+	sp_w32 half;	  /* of `ranges` in use: 0 or 1 */
+	sp_w32 nr_ranges; /* in that half */
+	sp_w32 gen;	  /* 1..15, changes with every publication: old entries of the row cache are void */
+	sp_w32 active;	  /* 0: programs do nothing */
+	sp_w64 exec_ns;	  /* when the target last became another program; older blocks are void */
+	sp_w64 nr_unknown; /* pcs outside all ranges: time to read the maps again */
+	sp_w32 tgid;	  /* of the target in the initial pid namespace; 0 until the first hit */
+	sp_w32 nr_execs;
+};
+
+/* Entries of the row cache; see bpf/walk.bpf.h. A power of two. */
+#define SP_ROW_CACHE_BITS 16
+
+/* Events in the ring buffer: mappings (always), and every call for `memleak -t`. */
+enum sp_bpf_event_kind {
+	SP_BEV_MMAP = 1,  /* addr, size: a new mapping */
+	SP_BEV_UNMAP,	  /* addr, size: about to go (at entry: nobody can have got the range yet) */
+	SP_BEV_UNMAP_UNDO, /* the last UNMAP of this thread failed */
+	SP_BEV_ENTER,	  /* size */
+	SP_BEV_ALLOC,	  /* addr, size */
+	SP_BEV_FREE,	  /* addr, size */
+};
+
+struct sp_bpf_event {
+	sp_w64 time_ns;
+	sp_w64 addr, size;
+	sp_w64 path;
+	sp_w32 pid, tid;
+	sp_w32 kind, fn;
+	sp_w32 cpu, pad;
+	char comm[16];
+};
+
+#ifndef __bpf__
+_Static_assert(sizeof(struct sp_bpf_block) == 32, "layout shared with BPF");
+_Static_assert(sizeof(struct sp_bpf_path) == 16 + 8 * SP_MAX_FRAMES, "layout shared with BPF");
+_Static_assert(sizeof(struct sp_bpf_range) == 32, "layout shared with BPF");
+_Static_assert(sizeof(struct sp_bpf_ctl) == 48, "layout shared with BPF");
+_Static_assert(sizeof(struct sp_bpf_event) == 72, "layout shared with BPF");
+#endif
+
+#endif
