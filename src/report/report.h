@@ -14,12 +14,12 @@
 #include "session/session.h"
 
 struct sp_report_options {
-	bool colour;	    /* seep's own text only */
-	bool show_pc;	    /* memleak: the address column of newer bcc */
-	bool combined;	    /* memleak --combined-only layout */
-	bool show_list;	    /* blocks under each path (trace -a) or before the paths (memleak -a) */
-	unsigned width;	    /* columns of the terminal, 0: no limit */
-	bool utc;	    /* tests: print times in UTC */
+	bool colour;    /* seep's own text only */
+	bool show_pc;   /* memleak: the address column of newer bcc */
+	bool combined;  /* memleak --combined-only layout */
+	bool show_list; /* blocks under each path (trace -a) or before the paths (memleak -a) */
+	unsigned width; /* columns of the terminal, 0: no limit */
+	bool utc;       /* tests: print times in UTC */
 };
 
 /* bcc's text, to the byte: smallest stack first, biggest last. */

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A stream that remembers its first error. */
+#include "report/out.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+
+static void fail(struct sp_out *o, int err)
+{
+	if (!o->err)
+		o->err = err ? -err : -EIO;
+}
+
+void sp_out_printf(struct sp_out *o, const char *fmt, ...)
+{
+	va_list args;
+	int r;
+
+	if (o->err)
+		return;
+	errno = 0;
+	va_start(args, fmt);
+	r = vfprintf(o->stream, fmt, args);
+	if (r < 0)
+		fail(o, errno);
+	va_end(args);
+}
+
+void sp_out_write(struct sp_out *o, const char *text, size_t len)
+{
+	if (o->err || !len)
+		return;
+	errno = 0;
+	if (fwrite(text, 1, len, o->stream) != len)
+		fail(o, errno);
+}
+
+void sp_out_puts(struct sp_out *o, const char *text)
+{
+	sp_out_write(o, text, strlen(text));
+}
+
+void sp_out_pad(struct sp_out *o, unsigned n)
+{
+	sp_out_printf(o, "%*s", (int)n, "");
+}
+
+int sp_out_finish(struct sp_out *o)
+{
+	if (o->err)
+		return o->err;
+	errno = 0;
+	if (fflush(o->stream))
+		fail(o, errno);
+	return o->err;
+}

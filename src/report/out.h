@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A stream that remembers its first error, so that writers print straight on and ask once, at the end. */
+#ifndef SEEP_REPORT_OUT_H
+#define SEEP_REPORT_OUT_H
+
+#include <stdio.h>
+
+#include "base/base.h"
+
+struct sp_out {
+	FILE *stream;
+	int err; /* 0 or the first -errno; nothing more is written after it */
+};
+
+void sp_out_printf(struct sp_out *o, const char *fmt, ...) sp_printf(2, 3);
+void sp_out_write(struct sp_out *o, const char *text, size_t len);
+void sp_out_puts(struct sp_out *o, const char *text);
+
+/* n blanks. */
+void sp_out_pad(struct sp_out *o, unsigned n);
+
+/* Flushes. Returns 0 or the first -errno. */
+sp_must_check int sp_out_finish(struct sp_out *o);
+
+#endif

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * seep's own text: one block of lines per call path, the worst first.
+ *
+ *	03:00:41  app (pid 12512), engine bpf
+ *	          40.0 KiB in 5 blocks outstanding on 1 call path, older than 500ms
+ *
+ *	#1  40.0 KiB in 5 blocks, +24.0 KiB in 5s (+4.8 KiB/s)
+ *	    oldest 12s, 0 of 3 older blocks were freed
+ *	      fibonacci     leak.c:21
+ *	      child         leak.c:40
+ *	      start_thread  libc.so.6+0x89134 build-id 3a1b2c3d4e5f
+ *
+ * How much and how fast stands on the first line of a path, why one should believe that it leaks on the second, where
+ *on those below. Places stand in a column; one that does not fit into the terminal goes to a line of its own.
+ */
+#include <inttypes.h>
+
+#include "report/frames.h"
+#include "report/notes.h"
+#include "report/page.h"
+
+static const char *plural(uint64_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
+static uint64_t age(const struct sp_view *v, uint64_t birth_ns)
+{
+	return v->now_ns > birth_ns ? v->now_ns - birth_ns : 0;
+}
+
+/* ---- head ---- */
+
+static void put_filter(struct sp_page *p)
+{
+	const struct sp_ledger_filter *f = &p->v->filter;
+	char buf[16];
+
+	if (f->min_age_ns)
+		sp_out_printf(&p->out, ", older than %s", sp_text_duration(buf, sizeof(buf), f->min_age_ns));
+	if (f->min_size)
+		sp_out_printf(&p->out, ", from %s", sp_text_bytes(buf, sizeof(buf), f->min_size));
+	if (f->max_size)
+		sp_out_printf(&p->out, ", up to %s", sp_text_bytes(buf, sizeof(buf), f->max_size));
+}
+
+static void put_totals(struct sp_page *p)
+{
+	const struct sp_view *v = p->v;
+	char bytes[16];
+
+	if (!v->total_paths) {
+		sp_page_put(p, SP_PAINT_BOLD, "nothing outstanding");
+	} else {
+		sp_page_put(p, SP_PAINT_BOLD, sp_text_bytes(bytes, sizeof(bytes), v->total_bytes));
+		sp_out_printf(&p->out, " in %" PRIu64 " block%s outstanding on %" PRIu64 " call path%s",
+			      v->total_blocks, plural(v->total_blocks), v->total_paths, plural(v->total_paths));
+	}
+	put_filter(p);
+	sp_out_puts(&p->out, "\n");
+}
+
+static void put_head(struct sp_page *p)
+{
+	const struct sp_view *v = p->v;
+	char clock[SP_CLOCK_SIZE];
+
+	sp_page_put(p, SP_PAINT_BOLD, sp_report_clock(clock, v, p->o));
+	if (v->is_kernel)
+		sp_out_puts(&p->out, "  kernel");
+	else
+		sp_out_printf(&p->out, "  %s (pid %d%s)", v->comm, (int)v->pid, v->target_ended ? ", ended" : "");
+	sp_out_printf(&p->out, ", engine %s%s\n          ", v->engine, v->is_last ? ", last report" : "");
+	put_totals(p);
+}
+
+/* ---- a path's own two lines ---- */
+
+static uint64_t magnitude(int64_t n)
+{
+	return n < 0 ? -(uint64_t)n : (uint64_t)n;
+}
+
+static uint64_t per_second(uint64_t bytes, uint64_t interval_ns)
+{
+	return (uint64_t)((__uint128_t)bytes * 1000000000u / interval_ns);
+}
+
+static void put_growth(struct sp_page *p, int64_t growth)
+{
+	char bytes[16], rate[16], span[16], text[64];
+	uint64_t amount = magnitude(growth);
+	char sign = growth < 0 ? '-' : '+';
+
+	if (!p->v->interval_ns) /* the first look: nothing to compare with */
+		return;
+	sp_out_puts(&p->out, ", ");
+	sp_text_duration(span, sizeof(span), p->v->interval_ns);
+	if (!growth) {
+		sp_out_printf(&p->out, "no growth in %s", span);
+		return;
+	}
+	snprintf(text, sizeof(text), "%c%s in %s (%c%s/s)", sign, sp_text_bytes(bytes, sizeof(bytes), amount), span,
+		 sign, sp_text_bytes(rate, sizeof(rate), per_second(amount, p->v->interval_ns)));
+	sp_page_put(p, growth > 0 ? SP_PAINT_GROWS : SP_PAINT_SHRINKS, text);
+}
+
+static void put_survival(struct sp_page *p, const struct sp_path_sum *s)
+{
+	char span[16];
+
+	sp_out_pad(&p->out, p->indent);
+	sp_out_printf(&p->out, "oldest %s, ", sp_text_duration(span, sizeof(span), age(p->v, s->oldest_birth_ns)));
+	if (s->old_seen)
+		sp_out_printf(&p->out, "%" PRIu64 " of %" PRIu64 " older block%s %s freed\n", s->old_freed, s->old_seen,
+			      plural(s->old_seen), s->old_seen == 1 ? "was" : "were");
+	else
+		sp_out_puts(&p->out, "all new since the last look\n");
+}
+
+static void put_sum(struct sp_page *p, size_t rank, const struct sp_path_sum *s)
+{
+	char bytes[16], number[24];
+
+	snprintf(number, sizeof(number), "#%zu", rank);
+	sp_out_printf(&p->out, "\n%-*s", (int)p->indent, number);
+	sp_page_put(p, SP_PAINT_BOLD, sp_text_bytes(bytes, sizeof(bytes), s->bytes));
+	sp_out_printf(&p->out, " in %" PRIu64 " block%s", s->blocks, plural(s->blocks));
+	put_growth(p, s->growth_bytes);
+	sp_out_puts(&p->out, "\n");
+	put_survival(p, s);
+}
+
+/* ---- blocks, foot ---- */
+
+static void put_blocks(struct sp_page *p, const struct sp_view_path *path)
+{
+	char span[16];
+
+	for (size_t i = 0; i < path->nr_list && !p->out.err; i++) {
+		const struct sp_block *b = &path->list[i];
+
+		sp_out_pad(&p->out, p->indent + SP_FRAME_INDENT);
+		sp_out_printf(&p->out, "at 0x%012" PRIx64 " %12" PRIu64 " bytes, %s old\n", b->addr, b->size,
+			      sp_text_duration(span, sizeof(span), age(p->v, b->birth_ns)));
+	}
+}
+
+static void put_path(struct sp_page *p, size_t rank, const struct sp_view_path *path)
+{
+	put_sum(p, rank, &path->sum);
+	sp_page_frames(p, path);
+	if (p->o->show_list)
+		put_blocks(p, path);
+}
+
+static void put_rest(struct sp_page *p)
+{
+	const struct sp_view *v = p->v;
+	uint64_t shown = 0, more = v->total_paths - v->nr_paths;
+	char bytes[16];
+
+	if (v->total_paths <= v->nr_paths)
+		return;
+	for (size_t i = 0; i < v->nr_paths; i++)
+		shown += v->paths[i].sum.bytes;
+	sp_out_printf(&p->out, "\n%" PRIu64 " more call path%s, %s (--top)\n", more, plural(more),
+		      sp_text_bytes(bytes, sizeof(bytes), v->total_bytes > shown ? v->total_bytes - shown : 0));
+}
+
+/* Room for "#N" of the last path and two blanks. */
+static unsigned rank_columns(size_t nr)
+{
+	unsigned n = 4;
+
+	for (; nr >= 10; nr /= 10)
+		n++;
+	return n;
+}
+
+int sp_report_trace(FILE *stream, const struct sp_view *v, const struct sp_report_options *o)
+{
+	struct sp_page p = {.out = {.stream = stream}, .v = v, .o = o, .indent = rank_columns(v->nr_paths)};
+
+	put_head(&p);
+	for (size_t i = 0; i < v->nr_paths && !p.out.err; i++)
+		put_path(&p, i + 1, &v->paths[i]);
+	put_rest(&p);
+	sp_report_notes(&p.out, v, "");
+	sp_out_puts(&p.out, "\n");
+	return sp_out_finish(&p.out);
+}
