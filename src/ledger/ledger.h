@@ -34,15 +34,22 @@ struct sp_ledger;
 sp_must_check int sp_ledger_new(const struct sp_ledger_limits *limits, struct sp_ledger **ret);
 void sp_ledger_free(struct sp_ledger *l);
 
-/* Interns a call path (return addresses, innermost first, nr <= SP_MAX_FRAMES). Equal paths get equal ids. */
+/*
+ * Interns a call path (return addresses, innermost first, nr <= SP_MAX_FRAMES, else -EINVAL). Equal paths get equal ids.
+ * -ENOSPC at the maximum, counted as SP_LOST_PATHS_FULL: record the block with SP_NO_PATH. -ENOMEM.
+ */
 sp_must_check int sp_ledger_path(struct sp_ledger *l, const uint64_t *pcs, unsigned nr, uint32_t *ret_id);
 
-/* The pcs of a path; NULL for an unknown id. */
+/* The pcs of a path, good as long as the ledger; NULL for an unknown id. */
 const uint64_t *sp_ledger_path_pcs(const struct sp_ledger *l, uint32_t id, unsigned *ret_nr);
 
 /*
  * A snapshot is everything that is live at one instant: begin, any number of blocks, end. Between begin and end the
  * previous snapshot stays readable; end makes the new one current. abort forgets a half-made one.
+ * Of two blocks at one address the later call counts. Time does not go back (-EINVAL).
+ * block: -ENOSPC at the maximum; counted, and the snapshot is good without it (SP_LOST_BLOCKS_FULL says how many the
+ * current snapshot lacks). -ENOMEM from block makes end fail too. When end fails, the half-made snapshot is forgotten
+ * and the previous one is still there.
  */
 sp_must_check int sp_ledger_begin(struct sp_ledger *l, uint64_t now_ns);
 sp_must_check int sp_ledger_block(struct sp_ledger *l, const struct sp_block *b);
@@ -56,7 +63,7 @@ void sp_ledger_clear(struct sp_ledger *l);
 void sp_ledger_set_lost(struct sp_ledger *l, enum sp_lost_id id, uint64_t total);
 uint64_t sp_ledger_lost(const struct sp_ledger *l, enum sp_lost_id id);
 
-/* What a query leaves in. Zero everywhere: everything. */
+/* What a query leaves in. Zero everywhere, or NULL for the whole filter: everything. */
 struct sp_ledger_filter {
 	uint64_t min_age_ns; /* younger blocks are left out */
 	uint64_t min_size;   /* bytes per block */
@@ -67,9 +74,9 @@ struct sp_ledger_filter {
 struct sp_path_sum {
 	uint32_t path; /* id, or SP_NO_PATH: all blocks whose path is unknown */
 	uint64_t bytes, blocks;
-	int64_t growth_bytes;  /* against the snapshot before, same filter by size but no filter by age */
+	int64_t growth_bytes;  /* against the snapshot before (none: 0), same filter by size but no filter by age */
 	int64_t growth_blocks;
-	int64_t total_growth_bytes; /* since the first snapshot */
+	int64_t total_growth_bytes; /* since the first snapshot, likewise */
 	uint64_t oldest_birth_ns;
 	/* Survival: of the blocks that had lived through at least one whole interval, how many were ever freed. */
 	uint64_t old_seen;  /* distinct blocks that were present in two successive snapshots */
@@ -81,13 +88,13 @@ enum sp_sort { SP_SORT_BYTES, SP_SORT_BLOCKS, SP_SORT_GROWTH, SP_SORT_AGE };
 /*
  * The current snapshot by call path, biggest first by `sort` (ties: bytes, then id). SP_SORT_GROWTH: by
  * growth_bytes, then bytes. Only paths with at least one block left by the filter. Elements of *ret are struct sp_path_sum;
- * ret was initialised by the caller.
+ * ret was initialised by the caller; they are appended.
  */
 sp_must_check int sp_ledger_paths(const struct sp_ledger *l, const struct sp_ledger_filter *f, enum sp_sort sort,
 				  struct sp_vec *ret);
 
-/* Blocks of the current snapshot: of one path, or of all (all = true), under the filter; address order. Elements of *ret are struct
- * sp_block. */
+/* Blocks of the current snapshot: of one path, or of all (all = true), under the filter; address order. struct sp_block,
+ * appended to *ret. */
 sp_must_check int sp_ledger_blocks(const struct sp_ledger *l, bool all, uint32_t path, const struct sp_ledger_filter *f,
 				   struct sp_vec *ret);
 

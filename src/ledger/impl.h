@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What the files of the ledger share. Nothing outside this folder includes it. */
+#ifndef SEEP_LEDGER_IMPL_H
+#define SEEP_LEDGER_IMPL_H
+
+#include "ledger/ledger.h"
+
+struct sp_path_entry {
+	const uint64_t *pcs; /* in an arena chunk: never moves */
+	uint64_t hash;
+	unsigned nr;
+};
+
+/* See struct sp_path_sum in ledger.h. */
+struct sp_survival {
+	uint64_t old_seen, old_freed;
+};
+
+/* Call paths by content: an array of entries, a hash index into it, and chunks that hold the pcs. */
+struct sp_intern {
+	struct sp_vec entries;  /* struct sp_path_entry; the index is the id */
+	struct sp_vec survival; /* struct sp_survival; [0]: SP_NO_PATH, then one an entry (or one more) */
+	struct sp_vec chunks;   /* uint64_t *, owned */
+	size_t chunk_used;      /* pcs in the last chunk */
+	uint32_t *index;        /* id + 1, 0: empty */
+	size_t index_cap;       /* a power of two; at most half in use */
+	uint64_t seed;
+};
+
+/* The distinct (path, size) pairs of a snapshot, for growth under a filter by size: 16 bytes a pair. */
+struct sp_size_count {
+	uint64_t size;
+	uint32_t path;
+	uint32_t blocks; /* 0: an empty slot while the table is made */
+};
+
+struct sp_sizes {
+	struct sp_size_count *list; /* in no order */
+	size_t nr;
+};
+
+/* Blocks in address order, one per address. */
+struct sp_snapshot {
+	struct sp_vec blocks;
+	uint64_t *old; /* a bit per block: it was in the snapshot before, too; NULL: none was */
+	uint64_t now_ns;
+};
+
+struct sp_ledger {
+	struct sp_intern paths;
+	struct sp_snapshot current;
+	struct sp_snapshot making;
+	struct sp_sizes previous; /* the snapshot before the current one */
+	struct sp_sizes first;    /* the first one; empty while `first_is_previous` */
+	bool first_is_previous;
+	bool is_making;
+	int making_err; /* a block was lost for want of memory: end() must fail */
+	uint64_t making_refused;
+	uint64_t interval_ns;
+	unsigned nr_snapshots;
+	uint64_t lost[SP_NR_LOST];    /* as the engine says */
+	uint64_t refused[SP_NR_LOST]; /* our own */
+};
+
+/* ---- paths.c ---- */
+sp_must_check int sp_intern_init(struct sp_intern *in, size_t max_paths);
+void sp_intern_done(struct sp_intern *in);
+sp_must_check int sp_intern_add(struct sp_intern *in, const uint64_t *pcs, unsigned nr, uint32_t *ret_id);
+void sp_intern_forget_survival(struct sp_intern *in);
+
+/* SP_NO_PATH + 1 is 0. */
+static inline struct sp_survival *sp_survival_of(const struct sp_intern *in, uint32_t path)
+{
+	return sp_vec_at(&in->survival, struct sp_survival, (uint32_t)(path + 1));
+}
+
+/* ---- sort.c ---- */
+/* Puts struct sp_block into address order; of equal addresses the last one stays. -ENOMEM: nothing has changed. */
+sp_must_check int sp_blocks_sort(struct sp_vec *blocks);
+
+/* ---- sizes.c ---- */
+sp_must_check int sp_sizes_make(const struct sp_vec *blocks, struct sp_sizes *ret);
+void sp_sizes_done(struct sp_sizes *s);
+
+/* ---- snapshot.c ---- */
+void sp_snapshot_done(struct sp_snapshot *s);
+
+/* Sums that a hostile target could overflow stay at the top. */
+static inline uint64_t sp_sat_add(uint64_t a, uint64_t b)
+{
+	uint64_t sum;
+
+	return __builtin_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
+}
+
+static inline uint64_t sp_sat_mul(uint64_t a, uint64_t b)
+{
+	uint64_t product;
+
+	return __builtin_mul_overflow(a, b, &product) ? UINT64_MAX : product;
+}
+
+#endif
