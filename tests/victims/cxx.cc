@@ -30,14 +30,14 @@ struct Item {
 
 } // namespace
 
-VICTIM_NOINLINE std::string *leak_string(char fill)
+VICTIM_NOINLINE void *leak_string(char fill)
 {
 	auto *s = new std::string(kText, fill);
 	VICTIM_USE(s);
 	return s;
 }
 
-VICTIM_NOINLINE Table *leak_map(int first)
+VICTIM_NOINLINE void *leak_map(int first)
 {
 	auto *m = new Table;
 	for (int i = 0; i < kNodes; i++)
@@ -46,7 +46,7 @@ VICTIM_NOINLINE Table *leak_map(int first)
 	return m;
 }
 
-VICTIM_NOINLINE std::vector<long> *leak_vector()
+VICTIM_NOINLINE void *leak_vector()
 {
 	auto *v = new std::vector<long>;
 	v->reserve(kItems);

@@ -6,7 +6,8 @@
  *
  *   {"event":"ready","pid":P}                                     now waits for a command
  *   {"event":"path","functions":["inner","outer"],"bytes":B,"blocks":N}   frames next to each other, innermost first
- *   {"event":"through","function":"f","bytes":B,"blocks":N}       all call paths that contain f; bytes -1: not known
+ *   {"event":"through","function":"f","bytes":B,"blocks":N}       all call paths that contain f; bytes -1: not known;
+ *                                                                 blocks 0 with bytes: number not fixed
  *   {"event":"block","address":"0x...","size":S}
  *   {"event":"done","command":"go"}                               the command has been carried out
  */
