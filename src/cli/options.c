@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The table of options, and how a row is shown. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/options.h"
+#include "ledger/ledger.h"
+
+#define NS_PER_MS  1000000ull
+#define NS_PER_SEC 1000000000ull
+#define NS_PER_DAY (86400 * NS_PER_SEC)
+
+static const struct sp_choice sorts_seep[] = {{"growth", SP_SORT_GROWTH, false},
+					      {"size", SP_SORT_BYTES, false},
+					      {"blocks", SP_SORT_BLOCKS, false},
+					      {"age", SP_SORT_AGE, false},
+					      {NULL, 0, false}};
+
+static const struct sp_choice sorts_memleak[] = {
+    {"size", SP_SORT_BYTES, false}, {"count", SP_SORT_BLOCKS, false}, {NULL, 0, false}};
+
+/* "replay" is what --replay chooses. */
+static const struct sp_choice engines[] = {
+    {"auto", 0, false}, {"bpf", 0, false}, {"replay", 0, true}, {NULL, 0, false}};
+
+static const struct sp_choice colors[] = {
+    {"auto", 0, false}, {"always", 1, false}, {"never", 2, false}, {NULL, 0, false}};
+
+/* The type of a row and the type of its field agree, or this does not compile. */
+#define FIELD(ctype, f) (offsetof(struct sp_args, f) + 0 * sizeof(_Generic(&((struct sp_args *)0)->f, ctype * : 0)))
+
+/*                               type             field                           min  max  unit  choices */
+#define FLAG(f)                SP_OPT_FLAG, FIELD(bool, f), 0, 0, 0, NULL
+#define U64(f, min, max)       SP_OPT_U64, FIELD(uint64_t, f), min, max, 0, NULL
+#define BYTES(f, min)          SP_OPT_BYTES, FIELD(uint64_t, f), min, UINT64_MAX, 0, NULL
+#define DURATION(f, min, unit) SP_OPT_DURATION, FIELD(uint64_t, f), min, 365 * NS_PER_DAY, unit, NULL
+#define STRING(f)              SP_OPT_STRING, FIELD(const char *, f), 0, 0, 0, NULL
+#define ARGV(f)                SP_OPT_ARGV, FIELD(char *const *, f), 0, 0, 0, NULL
+#define CHOICE(f, choices)     SP_OPT_CHOICE, FIELD(const struct sp_choice *, f), 0, 0, 0, choices
+
+#define T           SP_FOR_TRACE
+#define K           SP_FOR_KERNEL
+#define M           SP_FOR_MEMLEAK
+#define ALL         (SP_FOR_SEEP | T | K | M | SP_FOR_HELP)
+#define HIDDEN      SP_OPT_HIDDEN
+#define WORD        SP_OPT_POSITIONAL
+#define ATTACH_WORD (SP_OPT_POSITIONAL | SP_OPT_ONLY_ATTACH)
+
+/* letter, name, argument, type and field, default, commands, how, help */
+const struct sp_opt sp_opts[] = {
+    /* words in their places */
+    {0, "PID|NAME", "PID|NAME", STRING(target), NULL, T, ATTACH_WORD,
+     "the process to watch, or the name of its program"},
+    {0, "INTERVAL", "INTERVAL", DURATION(interval_ns, 10 * NS_PER_MS, NS_PER_SEC), "5", T | K | M, WORD,
+     "seconds between two reports; 500ms, 2m and 1h work too"},
+    {0, "COUNT", "COUNT", U64(count, 1, UINT64_MAX), NULL, T | K | M, WORD,
+     "how many reports to print before ending; without it, until interrupted"},
+    {0, "CMD ARG...", "CMD ARG...", ARGV(argv), NULL, T, WORD,
+     "a program to start and to watch from its first instruction; its own options follow it"},
+    {0, "COMMAND", "COMMAND", STRING(topic), NULL, SP_FOR_HELP, WORD, "the command to explain"},
+
+    /* what to watch */
+    {'p', "pid", "PID|NAME", STRING(target), NULL, M, 0,
+     "the process to watch, or the name of its program; without -p and -c, the kernel's allocators"},
+    {'c', "command", "COMMAND", STRING(command), NULL, M, 0,
+     "start COMMAND and watch it from its first instruction; quotes and backslashes work as in a shell, nothing else "
+     "does"},
+    {'O', "obj", "OBJ", STRING(object), "c", M, 0,
+     "look for the allocator in this file only, as the target names it; 'c' stands for the one that the target itself "
+     "uses"},
+    {'O', "obj", "FILE", STRING(object), NULL, T, 0,
+     "look for the allocator in this file only, as the target names it, instead of where the target itself finds it"},
+    {0, "symbols-prefix", "PREFIX", STRING(symbols_prefix), NULL, T | M, 0,
+     "what stands before the allocator's symbols, as je_ in je_malloc"},
+    {0, "percpu", NULL, FLAG(percpu), NULL, K | M, 0, "kernel: watch per-cpu allocations instead of slab and pages"},
+    {0, "wa-missing-free", NULL, FLAG(wa_missing_free), NULL, K | M, 0,
+     "kernel: take an allocation at a known address as the free of the older block there, for frees that the kernel "
+     "does not report"},
+
+    /* what to show */
+    {'t', "trace", NULL, FLAG(trace_events), NULL, M, 0, "print every allocator call as it happens, and no reports"},
+    {'a', "show-allocs", NULL, FLAG(list), NULL, M, 0, "print the address and size of each outstanding block"},
+    {'a', "list", NULL, FLAG(list), NULL, T | K, 0, "print the blocks of each call path: address, size, age"},
+    {'T', "top", "N", U64(top, 0, 1000000), "10", T | K | M, 0, "how many call paths to print; 0: all"},
+    {'o', "older", "MS", DURATION(older_ns, 0, NS_PER_MS), "500", M, 0,
+     "leave out blocks younger than this many milliseconds"},
+    {'o', "older", "TIME", DURATION(older_ns, 0, 0), "500ms", T | K, 0,
+     "leave out blocks younger than this; 0 shows everything"},
+    {0, "sort", "KEY", CHOICE(sort, sorts_seep), "growth", T | K, 0,
+     "which call paths come first; equal ones go by size"},
+    {0, "sort", "KEY", CHOICE(sort, sorts_memleak), "size", M, 0, "which call paths count as the top ones"},
+    {0, "combined-only", NULL, FLAG(combined_only), NULL, M, 0,
+     "print bytes and counts by call path, of blocks of any age, without addresses"},
+    {'z', "min-size", "BYTES", BYTES(min_size, 0), NULL, T | K | M, 0,
+     "leave out smaller blocks; K, M, G or T may follow the number"},
+    {'Z', "max-size", "BYTES", BYTES(max_size, 1), NULL, T | K | M, 0, "leave out larger blocks"},
+    {0, "show-pc", NULL, FLAG(show_pc), NULL, M, 0, "print the address of each frame, as newer bcc does"},
+    {0, "json", NULL, FLAG(json), NULL, T | K, 0, "print each report as one JSON object on one line"},
+    {0, "color", "WHEN", CHOICE(color, colors), "auto", T | K, 0,
+     "colours; auto: on a terminal, unless NO_COLOR is set"},
+    {0, "debuginfod", NULL, FLAG(debuginfod), NULL, T, 0,
+     "ask the servers in DEBUGINFOD_URLS for missing debug information"},
+    {0, "no-lines", NULL, FLAG(no_lines), NULL, T, 0, "functions only, no source lines: cheaper"},
+
+    /* how to watch */
+    {'e', "engine", "ENGINE", CHOICE(engine, engines), "auto", T | K | M, 0,
+     "how to watch; auto takes the best that works here"},
+    {'s', "sample-rate", "N", U64(sample, 1, UINT32_MAX), "1", M, 0,
+     "record one allocation in N and scale the numbers up; 1: all, exact"},
+    {'s', "sample", "N", U64(sample, 1, UINT32_MAX), "1", T | K, 0,
+     "record one allocation in N and scale the numbers up; 1: all, exact"},
+    {0, "max-blocks", "N", U64(max_blocks, 1, 1u << 30), NULL, T | K | M, 0,
+     "room for this many blocks at a time; what does not fit is counted and reported"},
+    {0, "max-paths", "N", U64(max_paths, 1, 1u << 26), NULL, T | K | M, 0, "room for this many call paths"},
+    {0, "replay", "FILE", STRING(replay), NULL, T, 0,
+     "show a recording instead of a running program; needs no privileges"},
+    {0, "replay", "FILE", STRING(replay), NULL, K | M, HIDDEN, "show a recording"},
+    {0, "ebpf", NULL, FLAG(ebpf), NULL, M, HIDDEN, "refused: there is no C text to print"},
+
+    {'h', "help", NULL, FLAG(help), NULL, ALL, 0, "print this help and end"},
+    {0, "version", NULL, FLAG(version), NULL, SP_FOR_SEEP | M, 0, "print the version and end"},
+    {0, NULL, NULL, FLAG(help), NULL, 0, 0, NULL},
+};
+
+static const struct sp_opt *find_from(const struct sp_opt *o, unsigned command)
+{
+	while (o->name && !(o->commands & command))
+		o++;
+	return o->name ? o : NULL;
+}
+
+const struct sp_opt *sp_opt_first(unsigned command)
+{
+	return find_from(sp_opts, command);
+}
+
+const struct sp_opt *sp_opt_next(const struct sp_opt *o, unsigned command)
+{
+	return find_from(o + 1, command);
+}
+
+const char *sp_opt_shown(const struct sp_opt *o, char *buf, size_t size)
+{
+	char letter[] = "-?, ";
+
+	letter[1] = o->letter;
+	if (o->how & SP_OPT_POSITIONAL)
+		snprintf(buf, size, "%s", o->name);
+	else
+		snprintf(buf, size, "%s--%s%s%s", o->letter ? letter : "", o->name, o->arg ? " " : "",
+			 o->arg ? o->arg : "");
+	return buf;
+}
+
+/* snprintf at the end of what buf holds already. */
+static void append(char *buf, size_t size, const char *before, const char *text)
+{
+	size_t len = strlen(buf);
+
+	snprintf(buf + len, size - len, "%s%s", before, text);
+}
+
+const char *sp_opt_text(const struct sp_opt *o, char *buf, size_t size)
+{
+	const char *between = ": ";
+
+	snprintf(buf, size, "%s", o->help);
+	if (o->choices)
+		append(buf, size, " ", "(one of");
+	for (const struct sp_choice *c = o->choices; c && c->name; c++) {
+		if (c->hidden)
+			continue;
+		append(buf, size, between, c->name);
+		between = ", ";
+	}
+	if (o->def)
+		append(buf, size, o->choices ? "; default " : " (default ", o->def);
+	if (o->choices || o->def)
+		append(buf, size, "", ")");
+	return buf;
+}

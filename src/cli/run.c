@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Runs a session for a command: views to the writer, notices to the user, failures to an exit status. */
+#include "cli/run.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+static int check(const struct sp_args *args, struct sp_why *why)
+{
+	bool replay_engine = !strcmp(args->engine->name, "replay");
+
+	if (args->max_size && args->min_size > args->max_size)
+		return sp_why_set(why, SP_FAULT_USAGE, EINVAL, "--min-size %llu is greater than --max-size %llu",
+				  (unsigned long long)args->min_size, (unsigned long long)args->max_size);
+	if (replay_engine && !args->replay)
+		return sp_why_set(why, SP_FAULT_USAGE, EINVAL, "--engine replay needs --replay FILE");
+	if (args->replay && !replay_engine && strcmp(args->engine->name, "auto") != 0)
+		return sp_why_set(why, SP_FAULT_USAGE, EINVAL, "--replay and --engine %s exclude each other",
+				  args->engine->name);
+	if (args->replay && args->argv)
+		return sp_why_set(why, SP_FAULT_USAGE, EINVAL, "--replay shows a recording: it cannot launch '%s'",
+				  args->argv[0]);
+	return 0;
+}
+
+/* 0: no limit, for pipes and files. */
+static unsigned terminal_width(void)
+{
+	struct winsize size;
+
+	return !isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 ? 0 : size.ws_col;
+}
+
+/* https://no-color.org: set and not empty. */
+static bool wants_colour(const struct sp_choice *when)
+{
+	const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	if (!when || !strcmp(when->name, "never"))
+		return false;
+	if (!strcmp(when->name, "always"))
+		return true;
+	return isatty(STDOUT_FILENO) && !(no_color && *no_color) && !(term && !strcmp(term, "dumb"));
+}
+
+static struct sp_engine_config engine_config(const struct sp_args *args)
+{
+	return (struct sp_engine_config){
+	    .object = args->object,
+	    .symbols_prefix = args->symbols_prefix,
+	    .min_size = args->min_size,
+	    .max_size = args->max_size,
+	    .sample_rate = (uint32_t)args->sample,
+	    .max_blocks = (uint32_t)args->max_blocks,
+	    .max_paths = (uint32_t)args->max_paths,
+	    .percpu = args->percpu,
+	    .wa_missing_free = args->wa_missing_free,
+	    .replay_file = args->replay,
+	};
+}
+
+int sp_run_init(struct sp_run *run, const struct sp_cli *cli, const struct sp_args *args, struct sp_why *why)
+{
+	int err = check(args, why);
+
+	if (err)
+		return err;
+	*run = (struct sp_run){
+	    .cli = cli,
+	    .session = {.target = args->target,
+			.argv = args->argv,
+			.engine = args->replay ? "replay" : args->engine->name,
+			.engine_config = engine_config(args),
+			.filter = {.min_age_ns = args->older_ns,
+				   .min_size = args->min_size,
+				   .max_size = args->max_size},
+			.sort = (enum sp_sort)args->sort->value,
+			.top = (unsigned)args->top,
+			.interval_ns = args->interval_ns,
+			.count = args->count,
+			.symbolize = {.debuginfod = args->debuginfod, .no_lines = args->no_lines}},
+	    .report = {.colour = wants_colour(args->color),
+		       .show_pc = args->show_pc,
+		       .combined = args->combined_only,
+		       .show_list = args->list,
+		       .width = terminal_width()},
+	    .talk = sp_run_talk_stderr,
+	};
+	return 0;
+}
+
+int sp_run_talk_stderr(const struct sp_run *run, enum sp_notice n, pid_t pid, const char *text)
+{
+	(void)n;
+	(void)pid;
+	if (text && *text)
+		fprintf(stderr, "%s: %s\n", run->cli->program, text);
+	return 0;
+}
+
+static int on_report(const struct sp_view *v, void *arg)
+{
+	struct sp_run *run = arg;
+
+	if (!run->write_err)
+		run->write_err = run->write(stdout, v, &run->report);
+	return run->write_err;
+}
+
+static void on_notice(enum sp_notice n, pid_t pid, const char *text, void *arg)
+{
+	struct sp_run *run = arg;
+	int err = run->talk(run, n, pid, text);
+
+	if (err)
+		sp_run_stdout_failed(run, err);
+}
+
+int sp_run_flush(void)
+{
+	int err = fflush(stdout) ? errno : 0;
+
+	if (!err && ferror(stdout))
+		err = EIO;
+	return -err;
+}
+
+static void do_nothing(int signal)
+{
+	(void)signal;
+}
+
+/*
+ * The session waits for SIGTERM while it runs and then ends by its ordinary path. Should it have ended already, the
+ * handler keeps the signal from ending us before the reason is printed.
+ */
+void sp_run_stdout_failed(struct sp_run *run, int err)
+{
+	struct sigaction act = {.sa_handler = do_nothing};
+
+	if (run->write_err)
+		return;
+	run->write_err = err;
+	sigaction(SIGTERM, &act, NULL);
+	kill(getpid(), SIGTERM);
+}
+
+int sp_run_session(struct sp_run *run)
+{
+	struct sp_session_callbacks cb = {.report = on_report, .notice = on_notice, .arg = run};
+	struct sp_why why = {0};
+	int child_status = -1;
+	int err = sp_session_run(&run->session, &cb, &child_status, &why);
+
+	if (run->write_err == -EPIPE)
+		return SP_EXIT_DONE;
+	if (run->write_err) {
+		why = (struct sp_why){0};
+		(void)sp_why_set(&why, SP_FAULT_OURS, -run->write_err, "cannot write to standard output: %s",
+				 strerror(-run->write_err));
+		return sp_cli_complain(run->cli, &why);
+	}
+	if (err == 0)
+		return SP_EXIT_DONE;
+	if (!sp_why_is_set(&why))
+		(void)sp_why_set(&why, SP_FAULT_OURS, -err, "the session failed: %s", strerror(-err));
+	return sp_cli_complain(run->cli, &why);
+}

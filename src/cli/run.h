@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What trace, kernel and memleak share: the words as session options, and a session whose views go to a writer. */
+#ifndef SEEP_CLI_RUN_H
+#define SEEP_CLI_RUN_H
+
+#include "cli/command.h"
+#include "report/report.h"
+#include "session/session.h"
+
+struct sp_run {
+	const struct sp_cli *cli;
+	struct sp_session_options session;
+	struct sp_report_options report;
+	int (*write)(FILE *out, const struct sp_view *v, const struct sp_report_options *o);
+	/* What the session has to say; returns 0 or -errno of stdout. */
+	int (*talk)(const struct sp_run *run, enum sp_notice n, pid_t pid, const char *text);
+	const void *talk_arg; /* the command's own */
+	int write_err;        /* first -errno of stdout: then nothing more is written */
+};
+
+/*
+ * Fills the parts of *run that mean the same in every command. -EINVAL with SP_FAULT_USAGE when options contradict each
+ * other. `args` must outlive *run.
+ */
+sp_must_check int sp_run_init(struct sp_run *run, const struct sp_cli *cli, const struct sp_args *args,
+			      struct sp_why *why);
+
+/* Runs the session to its end; prints what went wrong. Returns the exit status. */
+int sp_run_session(struct sp_run *run);
+
+/* Notices on stderr, each behind the program's name. */
+int sp_run_talk_stderr(const struct sp_run *run, enum sp_notice n, pid_t pid, const char *text);
+
+/* Flushes stdout. Returns 0 or -errno of whatever was written to it. */
+int sp_run_flush(void);
+
+/* Keeps the first failure of stdout and ends the session for it, from places that cannot return one. */
+void sp_run_stdout_failed(struct sp_run *run, int err);
+
+#endif

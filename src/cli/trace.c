@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+/* seep trace: what a running (or launched, or recorded) program holds, by call path. */
+#include <errno.h>
+
+#include "cli/run.h"
+
+static int init(struct sp_run *run, const struct sp_cli *cli, const struct sp_args *args, struct sp_why *why)
+{
+	int err;
+
+	if (!args->target && !args->argv && !args->replay) {
+		err = sp_why_set(why, SP_FAULT_USAGE, EINVAL, "which program? (see '%s --help')", cli->called);
+		sp_why_hint(why, "give its PID, its name, or -- and a command to start");
+		return err;
+	}
+	err = sp_run_init(run, cli, args, why);
+	if (err)
+		return err;
+	run->write = args->json ? sp_report_json : sp_report_trace;
+	run->session.list = args->list ? SP_LIST_PATH : SP_LIST_NONE;
+	return 0;
+}
+
+static int run_trace(const struct sp_cli *cli, const struct sp_args *args)
+{
+	struct sp_why why = {0};
+	struct sp_run run;
+
+	return init(&run, cli, args, &why) < 0 ? sp_cli_complain(cli, &why) : sp_run_session(&run);
+}
+
+static const struct sp_example examples[] = {
+    {"redis-server", "a report every 5 seconds until Ctrl-C, the fastest growing call paths first"},
+    {"1234 10 6", "process 1234, every 10 seconds, six reports"},
+    {"--list --older 0 --sort size app", "with the address, size and age of each block, new ones too, largest first"},
+    {"--json 1234 1 1 | jq .paths[0]", "for programs: one JSON object a report"},
+    {"1 -- ./app --port 80", "start ./app and watch it from its first instruction, a report every second"},
+    {NULL, NULL},
+};
+
+const struct sp_command sp_command_trace = {
+    .name = "trace",
+    .id = SP_FOR_TRACE,
+    .summary = "what a program has allocated and not freed, by call path",
+    .usage = "[options] PID|NAME [INTERVAL [COUNT]]\n[options] [INTERVAL [COUNT]] -- CMD ARG...\n"
+	     "[options] --replay FILE",
+    .about = "Shows what a running program has allocated and not freed since the watch began, by call path: how much, "
+	     "how fast it grows, how old, and whether such blocks are ever freed.",
+    .examples = examples,
+    .run = run_trace,
+};
