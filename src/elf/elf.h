@@ -36,7 +36,7 @@ sp_must_check int sp_elf_offset_to_vaddr(const struct sp_elf *e, uint64_t offset
 struct sp_elf_symbol {
 	uint64_t vaddr;
 	uint64_t offset; /* in the file */
-	uint64_t size;	 /* may be 0 */
+	uint64_t size;   /* may be 0 */
 	bool is_ifunc;
 	bool is_found;
 	bool is_dynamic; /* from .dynsym, so others can bind to it */
@@ -46,7 +46,8 @@ struct sp_elf_symbol {
  * Looks up defined global or weak FUNC/IFUNC symbols (default version first) in .dynsym, then .symtab. names[i]'s
  * answer goes to ret[i]. One pass over each table, whatever nr is. Returns how many were found or -errno.
  */
-sp_must_check int sp_elf_find_symbols(struct sp_elf *e, const char *const names[], size_t nr, struct sp_elf_symbol *ret);
+sp_must_check int sp_elf_find_symbols(struct sp_elf *e, const char *const names[], size_t nr,
+				      struct sp_elf_symbol *ret);
 
 /* Copies up to len bytes of the file from offset (code bytes for the decoder). Number copied or -errno. */
 ssize_t sp_elf_read(const struct sp_elf *e, uint64_t offset, void *buf, size_t len);
