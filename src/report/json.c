@@ -6,8 +6,9 @@
 #include "report/jsonw.h"
 #include "report/report.h"
 
-#define SCHEMA "seep/1" /* the number changes when a key goes away or changes its meaning; new keys do not change it   \
-			 */
+#define SCHEMA                                                                                                         \
+	"seep/1" /* the number changes when a key goes away or changes its meaning; new keys do not change it          \
+		  */
 #define NS_PER_MS 1000000u
 
 static const char *const lost_keys[SP_NR_LOST] = {

@@ -81,6 +81,7 @@ int sp_report_memleak(FILE *stream, const struct sp_view *v, const struct sp_rep
 		print_stack(&out, &v->paths[i], o->show_pc && !o->combined);
 	if (o->combined && !v->nr_paths)
 		sp_out_puts(&out, "\n");
-	sp_report_notes(&out, v, "\t");
+	sp_report_sampled(&out, v, "\t");
+	sp_report_lost(&out, v, "\t", "; ");
 	return sp_out_finish(&out);
 }

@@ -25,21 +25,38 @@ const char *sp_report_clock(char buf[SP_CLOCK_SIZE], const struct sp_view *v, co
 	return buf;
 }
 
-void sp_report_notes(struct sp_out *out, const struct sp_view *v, const char *indent)
+unsigned sp_report_error_percent(uint64_t blocks, uint64_t scale)
 {
-	const char *lead = "not seen: ";
+	unsigned percent = 0;
 
+	if (scale < 2)
+		return 0;
+	while (percent < 999 && (__uint128_t)percent * percent * blocks < (__uint128_t)10000 * (scale - 1))
+		percent++;
+	return percent;
+}
+
+void sp_report_sampled(struct sp_out *out, const struct sp_view *v, const char *indent)
+{
 	if (v->scale > 1)
-		sp_out_printf(out,
-			      "%ssampled: one call in %" PRIu64 " was recorded, sums are multiplied by %" PRIu64
-			      "; n recorded blocks are right to about 100/sqrt(n) %%\n",
-			      indent, v->scale, v->scale);
+		sp_out_printf(out, "%ssampled: one call in %" PRIu64 ", sums are multiplied by %" PRIu64 "\n", indent,
+			      v->scale, v->scale);
+}
+
+void sp_report_lost(struct sp_out *out, const struct sp_view *v, const char *indent, const char *separator)
+{
+	bool any = false;
+
 	for (unsigned i = 0; i < SP_NR_LOST; i++) {
 		if (!v->lost[i])
 			continue;
-		sp_out_printf(out, "%s%s%" PRIu64 " %s", *lead == ';' ? "" : indent, lead, v->lost[i], lost_texts[i]);
-		lead = "; ";
+		if (any)
+			sp_out_puts(out, separator);
+		else
+			sp_out_printf(out, "%snot seen: ", indent);
+		sp_out_printf(out, "%" PRIu64 " %s", v->lost[i], lost_texts[i]);
+		any = true;
 	}
-	if (*lead == ';')
+	if (any)
 		sp_out_puts(out, "\n");
 }

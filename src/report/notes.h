@@ -11,10 +11,20 @@
 /* "03:00:41", local time unless o->utc. Returns buf. */
 const char *sp_report_clock(char buf[SP_CLOCK_SIZE], const struct sp_view *v, const struct sp_report_options *o);
 
+/* What a sampled report says of itself; nothing for an exact one. */
+void sp_report_sampled(struct sp_out *out, const struct sp_view *v, const char *indent);
+
 /*
- * The last lines of a text report, each behind `indent`: nothing when nothing was sampled and nothing lost. They never
- * contain the word "byte": scripts (bcc's own test is one) take the last line with it for the biggest stack.
+ * "not seen: 12 call paths cut: deeper than 127 frames", several with `separator` between; nothing when nothing was
+ * lost. No row of SP_LOST contains the word "byte": scripts (bcc's own test is one) take the last line with it for a
+ * stack.
  */
-void sp_report_notes(struct sp_out *out, const struct sp_view *v, const char *indent);
+void sp_report_lost(struct sp_out *out, const struct sp_view *v, const char *indent, const char *separator);
+
+/*
+ * Standard error in percent of a number of blocks that was recorded one in `scale` and multiplied (binomial: the square
+ * root of (scale - 1) / blocks), at most 999. 0: exact. Of their bytes, too, as long as the blocks are alike.
+ */
+unsigned sp_report_error_percent(uint64_t blocks, uint64_t scale);
 
 #endif

@@ -10,7 +10,8 @@ struct sp_page {
 	struct sp_out out;
 	const struct sp_view *v;
 	const struct sp_report_options *o;
-	unsigned indent; /* of a path's lines: behind "#10  " */
+	unsigned indent;        /* of a path's lines: behind "#10  " */
+	unsigned blocks_digits; /* of the largest number of blocks */
 };
 
 enum sp_paint { SP_PAINT_BOLD, SP_PAINT_DIM, SP_PAINT_GROWS, SP_PAINT_SHRINKS };

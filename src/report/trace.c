@@ -3,9 +3,9 @@
  * seep's own text: one block of lines per call path, the worst first.
  *
  *	03:00:41  app (pid 12512), engine bpf
- *	          40.0 KiB in 5 blocks outstanding on 1 call path, older than 500ms
+ *	          40.2 KiB in 6 blocks outstanding on 2 call paths, older than 500ms
  *
- *	#1  40.0 KiB in 5 blocks, +24.0 KiB in 5s (+4.8 KiB/s)
+ *	#1   40.0 KiB in 5 blocks  +24.0 KiB in 5s, +4.8 KiB/s
  *	    oldest 12s, 0 of 3 older blocks were freed
  *	      fibonacci     leak.c:21
  *	      child         leak.c:40
@@ -89,20 +89,20 @@ static uint64_t per_second(uint64_t bytes, uint64_t interval_ns)
 
 static void put_growth(struct sp_page *p, int64_t growth)
 {
-	char bytes[16], rate[16], span[16], text[64];
+	char bytes[16], signed_bytes[20], rate[16], span[16], text[80];
 	uint64_t amount = magnitude(growth);
 	char sign = growth < 0 ? '-' : '+';
 
 	if (!p->v->interval_ns) /* the first look: nothing to compare with */
 		return;
-	sp_out_puts(&p->out, ", ");
 	sp_text_duration(span, sizeof(span), p->v->interval_ns);
 	if (!growth) {
-		sp_out_printf(&p->out, "no growth in %s", span);
+		sp_out_printf(&p->out, "   no growth in %s", span);
 		return;
 	}
-	snprintf(text, sizeof(text), "%c%s in %s (%c%s/s)", sign, sp_text_bytes(bytes, sizeof(bytes), amount), span,
-		 sign, sp_text_bytes(rate, sizeof(rate), per_second(amount, p->v->interval_ns)));
+	snprintf(signed_bytes, sizeof(signed_bytes), "%c%s", sign, sp_text_bytes(bytes, sizeof(bytes), amount));
+	snprintf(text, sizeof(text), "%12s in %s, %c%s/s", signed_bytes, span, sign,
+		 sp_text_bytes(rate, sizeof(rate), per_second(amount, p->v->interval_ns)));
 	sp_page_put(p, growth > 0 ? SP_PAINT_GROWS : SP_PAINT_SHRINKS, text);
 }
 
@@ -111,22 +111,27 @@ static void put_survival(struct sp_page *p, const struct sp_path_sum *s)
 	char span[16];
 
 	sp_out_pad(&p->out, p->indent);
-	sp_out_printf(&p->out, "oldest %s, ", sp_text_duration(span, sizeof(span), age(p->v, s->oldest_birth_ns)));
+	sp_out_printf(&p->out, "oldest %s", sp_text_duration(span, sizeof(span), age(p->v, s->oldest_birth_ns)));
 	if (s->old_seen)
-		sp_out_printf(&p->out, "%" PRIu64 " of %" PRIu64 " older block%s %s freed\n", s->old_freed, s->old_seen,
+		sp_out_printf(&p->out, ", %" PRIu64 " of %" PRIu64 " older block%s %s freed", s->old_freed, s->old_seen,
 			      plural(s->old_seen), s->old_seen == 1 ? "was" : "were");
-	else
-		sp_out_puts(&p->out, "all new since the last look\n");
+	else if (p->v->interval_ns)
+		sp_out_puts(&p->out, ", all new since the last look");
+	sp_out_puts(&p->out, "\n");
 }
 
 static void put_sum(struct sp_page *p, size_t rank, const struct sp_path_sum *s)
 {
-	char bytes[16], number[24];
+	char bytes[16], cell[32];
 
-	snprintf(number, sizeof(number), "#%zu", rank);
-	sp_out_printf(&p->out, "\n%-*s", (int)p->indent, number);
-	sp_page_put(p, SP_PAINT_BOLD, sp_text_bytes(bytes, sizeof(bytes), s->bytes));
-	sp_out_printf(&p->out, " in %" PRIu64 " block%s", s->blocks, plural(s->blocks));
+	snprintf(cell, sizeof(cell), "#%zu", rank);
+	sp_out_printf(&p->out, "\n%-*s", (int)p->indent, cell);
+	snprintf(cell, sizeof(cell), "%9s", sp_text_bytes(bytes, sizeof(bytes), s->bytes));
+	sp_page_put(p, SP_PAINT_BOLD, cell);
+	sp_out_printf(&p->out, " in %*" PRIu64 " block%s", (int)p->blocks_digits, s->blocks,
+		      s->blocks == 1 ? " " : "s");
+	if (p->v->scale > 1)
+		sp_out_printf(&p->out, " +-%u%%", sp_report_error_percent(s->blocks, p->v->scale));
 	put_growth(p, s->growth_bytes);
 	sp_out_puts(&p->out, "\n");
 	put_survival(p, s);
@@ -134,15 +139,28 @@ static void put_sum(struct sp_page *p, size_t rank, const struct sp_path_sum *s)
 
 /* ---- blocks, foot ---- */
 
+static unsigned digits(uint64_t n)
+{
+	unsigned nr = 1;
+
+	for (; n >= 10; n /= 10)
+		nr++;
+	return nr;
+}
+
 static void put_blocks(struct sp_page *p, const struct sp_view_path *path)
 {
+	uint64_t biggest = 0;
 	char span[16];
 
+	for (size_t i = 0; i < path->nr_list; i++)
+		biggest = path->list[i].size > biggest ? path->list[i].size : biggest;
 	for (size_t i = 0; i < path->nr_list && !p->out.err; i++) {
 		const struct sp_block *b = &path->list[i];
 
 		sp_out_pad(&p->out, p->indent + SP_FRAME_INDENT);
-		sp_out_printf(&p->out, "at 0x%012" PRIx64 " %12" PRIu64 " bytes, %s old\n", b->addr, b->size,
+		sp_out_printf(&p->out, "at 0x%012" PRIx64 "  %*" PRIu64 " byte%s, %s old\n", b->addr,
+			      (int)digits(biggest), b->size, plural(b->size),
 			      sp_text_duration(span, sizeof(span), age(p->v, b->birth_ns)));
 	}
 }
@@ -165,29 +183,31 @@ static void put_rest(struct sp_page *p)
 		return;
 	for (size_t i = 0; i < v->nr_paths; i++)
 		shown += v->paths[i].sum.bytes;
-	sp_out_printf(&p->out, "\n%" PRIu64 " more call path%s, %s (--top)\n", more, plural(more),
+	sp_out_printf(&p->out, "\n%" PRIu64 " more call path%s, %s (--top shows more)\n", more, plural(more),
 		      sp_text_bytes(bytes, sizeof(bytes), v->total_bytes > shown ? v->total_bytes - shown : 0));
 }
 
-/* Room for "#N" of the last path and two blanks. */
-static unsigned rank_columns(size_t nr)
+/* The last lines: what stands between the numbers above and the truth. */
+static void put_notes(struct sp_page *p)
 {
-	unsigned n = 4;
-
-	for (; nr >= 10; nr /= 10)
-		n++;
-	return n;
+	sp_report_sampled(&p->out, p->v, "");
+	if (p->v->scale > 1 && p->v->nr_paths)
+		sp_out_puts(&p->out, "         +- is the standard error when the blocks of a path are of one size\n");
+	sp_report_lost(&p->out, p->v, "", "\n          ");
 }
 
 int sp_report_trace(FILE *stream, const struct sp_view *v, const struct sp_report_options *o)
 {
-	struct sp_page p = {.out = {.stream = stream}, .v = v, .o = o, .indent = rank_columns(v->nr_paths)};
+	struct sp_page p = {.out = {.stream = stream}, .v = v, .o = o, .indent = digits(v->nr_paths) + 3};
 
+	for (size_t i = 0; i < v->nr_paths; i++)
+		if (digits(v->paths[i].sum.blocks) > p.blocks_digits)
+			p.blocks_digits = digits(v->paths[i].sum.blocks);
 	put_head(&p);
 	for (size_t i = 0; i < v->nr_paths && !p.out.err; i++)
 		put_path(&p, i + 1, &v->paths[i]);
 	put_rest(&p);
-	sp_report_notes(&p.out, v, "");
+	put_notes(&p);
 	sp_out_puts(&p.out, "\n");
 	return sp_out_finish(&p.out);
 }
