@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The records that make up a snapshot: block, lost. */
+#include <string.h>
+
+#include "engines/replay/impl.h"
+
+/* The symbol of a function that makes blocks; "-": not known, SP_NR_FNS. */
+static bool find_fn(const char *symbol, uint32_t *ret)
+{
+	static const struct {
+		const char *symbol;
+		enum sp_fn_kind kind;
+	} fns[] = {
+#define ROW(id, symbol, kind, size, where) {symbol, kind},
+	    SP_FNS(ROW)
+#undef ROW
+	};
+
+	*ret = SP_NR_FNS;
+	if (!sp_replay_known(symbol))
+		return true;
+	for (uint32_t i = 0; i < SP_ARRAY_SIZE(fns); i++) {
+		if (strcmp(fns[i].symbol, symbol) != 0)
+			continue;
+		*ret = i;
+		return fns[i].kind != SP_KIND_FREE && fns[i].kind != SP_KIND_MUNMAP;
+	}
+	return false;
+}
+
+static int parse_block(struct sp_replay *r, char **w, struct sp_block *ret, struct sp_why *why)
+{
+	uint64_t path = 0, *ledger_id;
+	int err = sp_replay_address(r, "ADDRESS", w[1], &ret->addr, why);
+
+	if (!err)
+		err = sp_replay_number(r, "SIZE", w[2], UINT64_MAX, &ret->size, why);
+	if (!err)
+		err = sp_replay_number(r, "BIRTH", w[3], UINT64_MAX, &ret->birth_ns, why);
+	if (err)
+		return err;
+	if (ret->birth_ns > r->now_ns)
+		return sp_replay_bad(&r->in, why, "BIRTH is after the snapshot");
+	if (!find_fn(w[5], &ret->fn))
+		return sp_replay_bad(&r->in, why, "%.64s is no function that allocates", w[5]);
+	ret->path = SP_NO_PATH;
+	if (!sp_replay_known(w[4]))
+		return 0;
+	if (sp_replay_number(r, "PATH", w[4], UINT32_MAX, &path, why))
+		return -EINVAL;
+	ledger_id = sp_u64map_find(&r->paths, path);
+	if (!ledger_id)
+		return sp_replay_bad(&r->in, why, "no path %s", w[4]);
+	ret->path = (uint32_t)*ledger_id;
+	return 0;
+}
+
+int sp_replay_take_block(struct sp_replay *r, char **w, unsigned nr, struct sp_why *why)
+{
+	struct sp_block b = {0};
+	int err = parse_block(r, w, &b, why);
+
+	(void)nr;
+	if (err)
+		return err;
+	if (b.size < r->min_size || (r->max_size && b.size > r->max_size))
+		return 0;
+	err = sp_ledger_block(r->ledger, &b);
+	if (err && err != -ENOSPC) /* a full ledger has counted it */
+		return sp_replay_failed(r, err, "block", why);
+	return 0;
+}
+
+int sp_replay_take_lost(struct sp_replay *r, char **w, unsigned nr, struct sp_why *why)
+{
+	static const char *const keys[] = {
+#define ROW(id, key, text) key,
+	    SP_LOST(ROW)
+#undef ROW
+	};
+	uint64_t total = 0;
+	int err = sp_replay_number(r, "N", w[2], UINT64_MAX, &total, why);
+
+	(void)nr;
+	if (err)
+		return err;
+	for (unsigned i = 0; i < SP_NR_LOST; i++) {
+		if (!strcmp(keys[i], w[1])) {
+			sp_ledger_set_lost(r->ledger, (enum sp_lost_id)i, total);
+			return 0;
+		}
+	}
+	return sp_replay_bad(&r->in, why, "%.64s is not a kind of loss", w[1]);
+}

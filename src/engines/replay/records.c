@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Which records there are, where each may stand (doc/replay-format.md), and the walk from boundary to boundary. */
+#include <string.h>
+
+#include "engines/replay/impl.h"
+
+/* Where a record may stand. */
+enum { START = 1 << SP_REPLAY_AT_START, BETWEEN = 1 << SP_REPLAY_BETWEEN, INSIDE = 1 << SP_REPLAY_IN_SNAPSHOT };
+
+static const struct record {
+	const char *name;
+	unsigned min_words, max_words; /* with the name */
+	unsigned places;
+	enum sp_replay_boundary boundary;
+	sp_replay_take *take;
+} records[] = {
+    {"target", 3, 3, START, SP_REPLAY_NO_BOUNDARY, sp_replay_take_target},
+    {"sample", 2, 2, START, SP_REPLAY_NO_BOUNDARY, sp_replay_take_sample},
+    {"module", 5, 5, START | BETWEEN | INSIDE, SP_REPLAY_NO_BOUNDARY, sp_replay_take_module},
+    {"frame", 5, 8, BETWEEN | INSIDE, SP_REPLAY_NO_BOUNDARY, sp_replay_take_frame},
+    {"path", 2, SP_REPLAY_MAX_WORDS, BETWEEN | INSIDE, SP_REPLAY_NO_BOUNDARY, sp_replay_take_path},
+    {"block", 6, 6, INSIDE, SP_REPLAY_NO_BOUNDARY, sp_replay_take_block},
+    {"lost", 3, 3, INSIDE, SP_REPLAY_NO_BOUNDARY, sp_replay_take_lost},
+    {"snapshot", 2, 2, 0, SP_REPLAY_SNAPSHOT, NULL},
+    {"exec", 1, 1, 0, SP_REPLAY_EXEC, NULL},
+    {"end", 1, 1, 0, SP_REPLAY_END, NULL},
+};
+
+static const struct record *find_record(const char *name)
+{
+	for (size_t i = 0; i < SP_ARRAY_SIZE(records); i++)
+		if (!strcmp(records[i].name, name))
+			return &records[i];
+	return NULL;
+}
+
+/* The record of the line in hand, if it is one. */
+static int check_record(struct sp_replay *r, const struct record **ret, struct sp_why *why)
+{
+	const struct record *rec;
+
+	if (!r->in.nr_words)
+		return sp_replay_bad(&r->in, why, "the recording is cut off: no `end`");
+	rec = find_record(r->in.words[0]);
+	if (!rec)
+		return sp_replay_bad(&r->in, why, "unknown record %.64s", r->in.words[0]);
+	if (r->in.nr_words < rec->min_words || r->in.nr_words > rec->max_words)
+		return sp_replay_bad(&r->in, why, "wrong number of words for %s", rec->name);
+	*ret = rec;
+	return 0;
+}
+
+/* `end` has to be the last. */
+static int take_end(struct sp_replay *r, struct sp_why *why)
+{
+	int err = sp_replay_lines_next(&r->in, why);
+
+	if (!err && r->in.nr_words)
+		err = sp_replay_bad(&r->in, why, "something behind the end");
+	r->ended = !err;
+	return err;
+}
+
+int sp_replay_records(struct sp_replay *r, struct sp_why *why)
+{
+	for (;;) {
+		const struct record *rec = NULL;
+		int err = sp_replay_lines_next(&r->in, why);
+
+		if (!err)
+			err = check_record(r, &rec, why);
+		if (err)
+			return err;
+		if (rec->boundary == SP_REPLAY_END)
+			return take_end(r, why);
+		if (rec->boundary || (r->place == SP_REPLAY_AT_START && !(rec->places & START))) {
+			sp_replay_lines_hold(&r->in);
+			return 0;
+		}
+		if (!(rec->places & 1u << r->place))
+			return sp_replay_bad(&r->in, why, "%s may not stand here", rec->name);
+		err = rec->take(r, r->in.words, r->in.nr_words, why);
+		if (err)
+			return err;
+	}
+}
+
+enum sp_replay_boundary sp_replay_boundary(const struct sp_replay *r)
+{
+	const struct record *rec = r->in.is_held ? find_record(r->in.words[0]) : NULL;
+
+	if (r->ended)
+		return SP_REPLAY_END;
+	return rec ? rec->boundary : SP_REPLAY_NO_BOUNDARY;
+}
+
+int sp_replay_snapshot_time(struct sp_replay *r, uint64_t *ret_ns, struct sp_why *why)
+{
+	uint64_t time = 0;
+	int err = sp_replay_number(r, "TIME", r->in.words[1], UINT64_MAX, &time, why);
+
+	r->in.is_held = false;
+	if (err)
+		return err;
+	if (time <= r->now_ns)
+		return sp_replay_bad(&r->in, why, "%s", time ? "TIME is not after the snapshot before" : "TIME is 0");
+	*ret_ns = time;
+	return 0;
+}
