@@ -37,10 +37,10 @@ sp_must_check int sp_proc_open(const struct sp_procfs *fs, pid_t pid, struct sp_
 void sp_proc_close(struct sp_proc *p); /* NULL is fine */
 
 pid_t sp_proc_pid(const struct sp_proc *p);
-int sp_proc_pidfd(const struct sp_proc *p);	   /* -1 in a fake tree or on a kernel without pidfd; poll()able */
-int sp_proc_dirfd(const struct sp_proc *p);	   /* /proc/PID, opened at sp_proc_open: survives pid reuse */
-const char *sp_proc_comm(const struct sp_proc *p); /* made printable; at most 63 bytes */
-bool sp_proc_is_alive(struct sp_proc *p);	   /* false once exited, zombie or gone */
+int sp_proc_pidfd(const struct sp_proc *p);           /* -1 in a fake tree or on a kernel without pidfd; poll()able */
+int sp_proc_dirfd(const struct sp_proc *p);           /* /proc/PID, opened at sp_proc_open: survives pid reuse */
+const char *sp_proc_comm(const struct sp_proc *p);    /* made printable; at most 63 bytes */
+bool sp_proc_is_alive(struct sp_proc *p);             /* false once exited, zombie or gone */
 uint64_t sp_proc_start_time(const struct sp_proc *p); /* field 22 of stat: with the pid, the process' identity */
 
 /* The namespace inode of "pid", "mnt", "user"..., 0 when unreadable. pid 0 = ourselves. */
@@ -58,8 +58,8 @@ struct sp_mapping {
 	uint64_t offset;     /* in the file */
 	uint64_t inode;
 	uint32_t dev_major, dev_minor;
-	uint8_t prot;	  /* SP_PROT_* */
-	bool deleted;	  /* the path ended in " (deleted)", which is taken off */
+	uint8_t prot;     /* SP_PROT_* */
+	bool deleted;     /* the path ended in " (deleted)", which is taken off */
 	const char *path; /* "" for anonymous; "[heap]", "[vdso]"...; octal escapes undone; owned by the list */
 };
 
@@ -96,7 +96,7 @@ struct sp_module {
 	uint64_t file_offset; /* offset of the first mapping (0, nearly always) */
 	uint64_t dev, inode;  /* identity of the file; 0, 0 for the vdso */
 	bool deleted;
-	bool is_exe;	  /* the file behind /proc/PID/exe */
+	bool is_exe; /* the file behind /proc/PID/exe */
 	bool is_vdso;
 	bool in_link_map; /* the dynamic linker knows it: a place in the search order */
 	unsigned mapping; /* index of its first mapping in the sp_maps it was made from */
