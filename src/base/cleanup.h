@@ -33,9 +33,9 @@ static inline void sp_closedir_p(DIR **d)
 		closedir(*d);
 }
 
-#define sp_autofree sp_cleanup(sp_free_p)
-#define sp_autoclose sp_cleanup(sp_close_p)
-#define sp_autofclose sp_cleanup(sp_fclose_p)
+#define sp_autofree     sp_cleanup(sp_free_p)
+#define sp_autoclose    sp_cleanup(sp_close_p)
+#define sp_autofclose   sp_cleanup(sp_fclose_p)
 #define sp_autoclosedir sp_cleanup(sp_closedir_p)
 
 /* Give up ownership: the variable becomes empty, its value goes on. */

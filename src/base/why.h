@@ -6,20 +6,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define sp_must_check __attribute__((warn_unused_result))
+#define sp_must_check        __attribute__((warn_unused_result))
 #define sp_printf(fmt, args) __attribute__((format(printf, fmt, args)))
 
 /* Whose fault it is; decides the exit status (see cli/). */
 enum sp_fault {
 	SP_FAULT_NONE,
-	SP_FAULT_USAGE,	 /* the user's words: exit 2 */
+	SP_FAULT_USAGE,  /* the user's words: exit 2 */
 	SP_FAULT_TARGET, /* the target cannot be observed: exit 3 */
-	SP_FAULT_OURS,	 /* our own limits (memory, disk, kernel): exit 3 */
+	SP_FAULT_OURS,   /* our own limits (memory, disk, kernel): exit 3 */
 };
 
 struct sp_why {
 	enum sp_fault fault;
-	int err;	/* positive errno, 0 when none applies */
+	int err;        /* positive errno, 0 when none applies */
 	char what[512]; /* "cannot attach to 12: no such process"; one line, no final dot or newline */
 	char hint[512]; /* what to do about it: a command or a sentence; may be empty */
 };

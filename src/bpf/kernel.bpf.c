@@ -16,13 +16,13 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-const volatile u64 cfg_min_size = 0;
-const volatile u64 cfg_max_size = -1;
-const volatile u32 cfg_sample_rate = 1;
-const volatile u32 cfg_own_tgid = 0;
+const volatile __u64 cfg_min_size = 0;
+const volatile __u64 cfg_max_size = -1;
+const volatile __u32 cfg_sample_rate = 1;
+const volatile __u32 cfg_own_tgid = 0;
 const volatile bool cfg_missing_free = false;
 const volatile bool cfg_trace = false;
-const volatile u32 cfg_page_shift = 12;
+const volatile __u32 cfg_page_shift = 12;
 
 /* Pages share the table with slab objects: their key is the page frame number, tagged where no address can be. */
 #define PAGE_KEY(pfn) ((pfn) | 1ULL << 62)

@@ -6,8 +6,8 @@
  * constants cfg_trace and cfg_sample_rate.
  *
  * A path's key is a 64-bit hash of its pcs. A second, independent hash stands in the value: where the keys are equal
- * and the check is not, the path goes to the next key, at most 3 further; then it is counted as lost. So no two paths are
- * ever taken for one another unless 128 bits collide.
+ * and the check is not, the path goes to the next key, at most 3 further; then it is counted as lost. So no two paths
+ * are ever taken for one another unless 128 bits collide.
  */
 #ifndef SEEP_BPF_STORE_BPF_H
 #define SEEP_BPF_STORE_BPF_H

@@ -27,13 +27,13 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-const volatile u64 cfg_min_size = 0;
-const volatile u64 cfg_max_size = -1;
-const volatile u32 cfg_sample_rate = 1;
+const volatile __u64 cfg_min_size = 0;
+const volatile __u64 cfg_max_size = -1;
+const volatile __u32 cfg_sample_rate = 1;
 const volatile bool cfg_trace = false;
 
-#define MAX_CALLS 4 /* a power of two */
-#define MAP_STACK 0x20000      /* uapi/asm-generic/mman.h */
+#define MAX_CALLS  4           /* a power of two */
+#define MAP_STACK  0x20000     /* uapi/asm-generic/mman.h */
 #define SAME_STACK (256 << 10) /* calls further apart than this stand on different stacks (signal, coroutine) */
 
 /* A call under way in a thread. */
@@ -202,7 +202,8 @@ int sp_enter(struct pt_regs *ctx)
 			forget(a.a0);
 		return 0;
 	}
-	struct thread *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	struct thread *t =
+	    bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!t) {
 		count_lost(SP_LOST_THREAD_STATE);
 		return 0;

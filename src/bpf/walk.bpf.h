@@ -33,7 +33,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 2 * SP_MAX_RANGES);
 	__type(key, u32);
-	__type(value, struct sp_bpf_range);
+	__type(value, struct sp_row_range);
 } ranges SEC(".maps");
 
 struct {
@@ -51,7 +51,7 @@ struct {
 	__type(value, u64);
 } row_cache SEC(".maps");
 
-#define SP_PC_ODD 0x9e3779b97f4bULL /* 48 bits of the golden ratio, odd */
+#define SP_PC_ODD  0x9e3779b97f4bULL /* 48 bits of the golden ratio, odd */
 #define SP_PC_MASK 0xffffffffffffULL
 
 /* Offsets of registers in struct ucontext as the kernel puts it on the stack (uapi/asm/sigcontext.h, ucontext.h). */
@@ -77,8 +77,8 @@ static __always_inline u64 row_pack(u32 gen, u32 kind, u16 cfa_off, u8 rbp_off)
 }
 
 #define ROW_KIND(r) ((u32)((r) >> 24 & 15) - 1)
-#define ROW_CFA(r) ((s64)(s16)((r) >> 8))
-#define ROW_RBP(r) ((s64)(s8)(r))
+#define ROW_CFA(r)  ((s64)(s16)((r) >> 8))
+#define ROW_RBP(r)  ((s64)(s8)(r))
 
 struct range_search {
 	u64 pc;
@@ -92,7 +92,7 @@ static long range_step(u32 i, struct range_search *s)
 		return 1;
 	u32 mid = (s->lo + s->hi) / 2;
 	u32 key = s->half * SP_MAX_RANGES + mid;
-	struct sp_bpf_range *r = bpf_map_lookup_elem(&ranges, &key);
+	struct sp_row_range *r = bpf_map_lookup_elem(&ranges, &key);
 	if (!r)
 		return 1;
 	if (r->end > s->pc)
@@ -131,7 +131,7 @@ static __noinline u64 row_search(struct sp_bpf_ctl *c, u64 pc)
 	u32 gen = c->gen & 15;
 	bpf_loop(13, range_step, &rs, 0);
 	u32 key = rs.half * SP_MAX_RANGES + rs.lo;
-	struct sp_bpf_range *r = bpf_map_lookup_elem(&ranges, &key);
+	struct sp_row_range *r = bpf_map_lookup_elem(&ranges, &key);
 	if (!r || rs.lo >= c->nr_ranges || pc < r->start || pc >= r->end) {
 		__sync_fetch_and_add(&c->nr_unknown, 1);
 		return 0;

@@ -68,7 +68,10 @@ struct sp_engine_ops {
 	/* Could it watch this target, and if not, why and what would help? Cheap, changes nothing. */
 	int (*probe)(const struct sp_engine_config *c, struct sp_why *why);
 
-	/* Starts watching. On failure nothing is left behind. The config is copied; strings must live on. */
+	/*
+	 * Starts watching. On failure nothing is left behind. The config is copied; strings must live on. From here on
+	 * (*ret)->ops is to be used: it may be another table (one mode of several).
+	 */
 	int (*start)(const struct sp_engine_config *c, struct sp_engine **ret, struct sp_why *why);
 
 	/* Descriptor that becomes readable when poll() has something to do; -1: none. */

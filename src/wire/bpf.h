@@ -18,9 +18,9 @@ typedef uint32_t sp_w32;
 
 /* A probe's cookie: everything a program must know of the function it sits on. */
 #define SP_COOKIE(fn, kind, size_arg) ((sp_w64)(fn) | (sp_w64)(kind) << 8 | (sp_w64)(size_arg) << 16)
-#define SP_COOKIE_FN(c) ((sp_w32)((c)&0xff))
-#define SP_COOKIE_KIND(c) ((sp_w32)((c) >> 8 & 0xff))
-#define SP_COOKIE_SIZE_ARG(c) ((sp_w32)((c) >> 16 & 0xff))
+#define SP_COOKIE_FN(c)               ((sp_w32)((c)&0xff))
+#define SP_COOKIE_KIND(c)             ((sp_w32)((c) >> 8 & 0xff))
+#define SP_COOKIE_SIZE_ARG(c)         ((sp_w32)((c) >> 16 & 0xff))
 
 /* Map `blocks`: address -> block. */
 struct sp_bpf_block {
@@ -44,24 +44,18 @@ struct sp_bpf_path {
 	sp_w64 pcs[SP_MAX_FRAMES];
 };
 
-/* Map `ranges`: the target's executable mappings, sorted; one half is in use while the other is rewritten. */
+/* Map `ranges`: struct sp_row_range of the target's executable mappings; one half is in use while the other is
+ * rewritten. */
 #define SP_MAX_RANGES 4096
-struct sp_bpf_range {
-	sp_w64 start, end;
-	sp_w64 base; /* address of the rows' pc 0 */
-	sp_w32 row0; /* first row in `rows` */
-	sp_w32 nr_rows;
-};
-
 /* Map `ctl`, one element, mapped by the engine. */
 struct sp_bpf_ctl {
-	sp_w32 half;	  /* of `ranges` in use: 0 or 1 */
-	sp_w32 nr_ranges; /* in that half */
-	sp_w32 gen;	  /* 1..15, changes with every publication: old entries of the row cache are void */
-	sp_w32 active;	  /* 0: programs do nothing */
-	sp_w64 exec_ns;	  /* when the target last became another program; older blocks are void */
+	sp_w32 half;       /* of `ranges` in use: 0 or 1 */
+	sp_w32 nr_ranges;  /* in that half */
+	sp_w32 gen;        /* 1..15, changes with every publication: old entries of the row cache are void */
+	sp_w32 active;     /* 0: programs do nothing */
+	sp_w64 exec_ns;    /* when the target last became another program; older blocks are void */
 	sp_w64 nr_unknown; /* pcs outside all ranges: time to read the maps again */
-	sp_w32 tgid;	  /* of the target in the initial pid namespace; 0 until the first hit */
+	sp_w32 tgid;       /* of the target in the initial pid namespace; 0 until the first hit */
 	sp_w32 nr_execs;
 };
 
@@ -70,12 +64,12 @@ struct sp_bpf_ctl {
 
 /* Events in the ring buffer: mappings (always), and every call for `memleak -t`. */
 enum sp_bpf_event_kind {
-	SP_BEV_MMAP = 1,  /* addr, size: a new mapping */
-	SP_BEV_UNMAP,	  /* addr, size: about to go (at entry: nobody can have got the range yet) */
+	SP_BEV_MMAP = 1,   /* addr, size: a new mapping */
+	SP_BEV_UNMAP,      /* addr, size: about to go (at entry: nobody can have got the range yet) */
 	SP_BEV_UNMAP_UNDO, /* the last UNMAP of this thread failed */
-	SP_BEV_ENTER,	  /* size */
-	SP_BEV_ALLOC,	  /* addr, size */
-	SP_BEV_FREE,	  /* addr, size */
+	SP_BEV_ENTER,      /* size */
+	SP_BEV_ALLOC,      /* addr, size */
+	SP_BEV_FREE,       /* addr, size */
 };
 
 struct sp_bpf_event {
@@ -91,8 +85,7 @@ struct sp_bpf_event {
 #ifndef __bpf__
 _Static_assert(sizeof(struct sp_bpf_block) == 32, "layout shared with BPF");
 _Static_assert(sizeof(struct sp_bpf_path) == 16 + 8 * SP_MAX_FRAMES, "layout shared with BPF");
-_Static_assert(sizeof(struct sp_bpf_range) == 32, "layout shared with BPF");
-_Static_assert(sizeof(struct sp_bpf_ctl) == 48, "layout shared with BPF");
+_Static_assert(sizeof(struct sp_bpf_ctl) == 40, "layout shared with BPF");
 _Static_assert(sizeof(struct sp_bpf_event) == 72, "layout shared with BPF");
 #endif
 

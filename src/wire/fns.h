@@ -9,22 +9,22 @@
 /* What a function does with its arguments. */
 enum sp_fn_kind {
 	SP_KIND_NONE,
-	SP_KIND_MALLOC,	  /* size in argument SIZE, result is the block */
-	SP_KIND_CALLOC,	  /* argument 0 times argument 1 */
+	SP_KIND_MALLOC,   /* size in argument SIZE, result is the block */
+	SP_KIND_CALLOC,   /* argument 0 times argument 1 */
 	SP_KIND_REALLOC,  /* old block in argument 0, size in argument 1 */
 	SP_KIND_REALLOCA, /* old block in argument 0, argument 1 times argument 2 */
-	SP_KIND_POSIX,	  /* result through the pointer in argument 0, size in argument 2 */
-	SP_KIND_FREE,	  /* block in argument 0 */
-	SP_KIND_MMAP,	  /* length in argument 1 */
-	SP_KIND_MUNMAP,	  /* address, length in arguments 0, 1 */
-	SP_KIND_MREMAP,	  /* address, old length, new length in arguments 0, 1, 2 */
+	SP_KIND_POSIX,    /* result through the pointer in argument 0, size in argument 2 */
+	SP_KIND_FREE,     /* block in argument 0 */
+	SP_KIND_MMAP,     /* length in argument 1 */
+	SP_KIND_MUNMAP,   /* address, length in arguments 0, 1 */
+	SP_KIND_MREMAP,   /* address, old length, new length in arguments 0, 1, 2 */
 };
 
 /* Where a function is looked for. */
 enum sp_fn_where {
 	SP_WHERE_MALLOC, /* as the target resolves the name */
-	SP_WHERE_CXX,	 /* only in a module that also defines malloc (elsewhere it goes through malloc) */
-	SP_WHERE_LIBC,	 /* as the target resolves the name; the mapping calls */
+	SP_WHERE_CXX,    /* only in a module that also defines malloc (elsewhere it goes through malloc) */
+	SP_WHERE_LIBC,   /* as the target resolves the name; the mapping calls */
 };
 
 /*       id            symbol                                  kind              size  where */
@@ -75,7 +75,7 @@ enum sp_fn {
 #define SP_FN_ENUM(id, symbol, kind, size, where) SP_FN_##id,
 	SP_FNS(SP_FN_ENUM)
 #undef SP_FN_ENUM
-		SP_NR_FNS
+	    SP_NR_FNS
 };
 
 #endif

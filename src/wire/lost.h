@@ -6,7 +6,7 @@
 /*       id              json key              what the report says of N of them */
 #define SP_LOST(X)                                                                                                     \
 	X(BLOCKS_FULL, "blocks_full", "blocks not recorded: table full (--max-blocks)")                                \
-	X(PATHS_FULL, "paths_full", "blocks without a call path: table full (--max-paths)")                           \
+	X(PATHS_FULL, "paths_full", "blocks without a call path: table full (--max-paths)")                            \
 	X(STACK_CUT, "stack_cut", "call paths cut: deeper than 127 frames")                                            \
 	X(STACK_BROKEN, "stack_broken", "call paths that end early: no unwind data or unreadable stack")               \
 	X(HASH_COLLISION, "hash_collision", "blocks without a call path: hash collision")                              \
@@ -20,7 +20,7 @@ enum sp_lost_id {
 #define SP_LOST_ENUM(id, key, text) SP_LOST_##id,
 	SP_LOST(SP_LOST_ENUM)
 #undef SP_LOST_ENUM
-		SP_NR_LOST
+	    SP_NR_LOST
 };
 
 #endif

@@ -8,13 +8,13 @@
 #define SEEP_WIRE_ROWS_H
 
 enum sp_row_kind {
-	SP_ROW_NONE, /* no unwind data from here on: step by the frame pointer */
-	SP_ROW_RSP,  /* CFA = rsp + cfa_off */
-	SP_ROW_RBP,  /* CFA = rbp + cfa_off */
-	SP_ROW_PLT,  /* CFA = rsp + 8 + ((pc & 15) >= 11 ? 8 : 0); cfa_off holds the 11 */
-	SP_ROW_SIG,  /* signal return trampoline: registers are in the ucontext at rsp */
-	SP_ROW_END,  /* outermost frame: return address undefined */
-	SP_ROW_BAD,  /* a rule that these rows cannot express */
+	SP_ROW_NONE,      /* no unwind data from here on: step by the frame pointer */
+	SP_ROW_RSP,       /* CFA = rsp + cfa_off */
+	SP_ROW_RBP,       /* CFA = rbp + cfa_off */
+	SP_ROW_PLT,       /* CFA = rsp + 8 + ((pc & 15) >= 11 ? 8 : 0); cfa_off holds the 11 */
+	SP_ROW_SIG,       /* signal return trampoline: registers are in the ucontext at rsp */
+	SP_ROW_END,       /* outermost frame: return address undefined */
+	SP_ROW_BAD,       /* a rule that these rows cannot express */
 	SP_ROW_RBP_DEREF, /* CFA = *(rbp + cfa_off), caller's rbp = *rbp: gcc's realigned stack (DRAP) */
 };
 
@@ -24,12 +24,21 @@ enum sp_row_kind {
 /* pc is relative to the module's first PT_LOAD page (load bias + lowest p_vaddr, page aligned down). */
 struct sp_row {
 	unsigned int pc;
-	short cfa_off;	     /* bytes */
+	short cfa_off;       /* bytes */
 	unsigned char kind;  /* enum sp_row_kind */
 	signed char rbp_off; /* in 8 bytes, from the CFA; SP_ROW_RBP_SAME: not saved */
 };
 
+/* Where the rows of one executable mapping are. A list of them is sorted by start and does not overlap. */
+struct sp_row_range {
+	unsigned long long start, end; /* [start, end) in the target */
+	unsigned long long base;       /* address of the rows' pc 0 */
+	unsigned int row0;             /* first row in the pool */
+	unsigned int nr_rows;          /* 0: code without rows */
+};
+
 #ifndef __bpf__
+_Static_assert(sizeof(struct sp_row_range) == 32, "ranges are read by BPF programs: their layout is fixed");
 _Static_assert(sizeof(struct sp_row) == 8, "rows are read by BPF programs: their layout is fixed");
 #endif
 

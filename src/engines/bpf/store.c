@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * From the programs' tables to the ledger.
+ *
+ * Blocks are read in batches (one system call for thousands), each batch bucket by bucket under the kernel's own
+ * locks: a block that lives through the reading is seen exactly once. Paths are read when a block first names one.
+ */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <string.h>
+
+#include "engines/bpf/bpf.h"
+
+#define BATCH        16384
+#define MAX_PATH_IDS (1 << 22)
+
+/* Room for one batch. */
+struct batch {
+	uint64_t keys[BATCH];
+	struct sp_bpf_block values[BATCH];
+};
+
+/* The ledger's id of a path by its key in the map; SP_NO_PATH when it is not there. */
+static uint32_t path_id(struct sp_bpf_store *s, uint64_t key)
+{
+	struct sp_bpf_path path;
+	uint32_t id;
+
+	if (!key)
+		return SP_NO_PATH;
+	const uint64_t *known = sp_u64map_find(&s->path_ids, key);
+	if (known)
+		return (uint32_t)*known;
+	if (bpf_map_lookup_elem(bpf_map__fd(s->paths), &key, &path))
+		return SP_NO_PATH;
+	if (path.nr > SP_MAX_FRAMES || sp_ledger_path(s->ledger, path.pcs, path.nr, &id))
+		return SP_NO_PATH;
+	if (sp_u64map_set(&s->path_ids, key, id))
+		return id; /* asked again next time */
+	return id;
+}
+
+static void mapping_event(struct sp_bpf_store *s, const struct sp_bpf_event *e)
+{
+	int err = 0;
+
+	if (e->time_ns < s->exec_ns)
+		return;
+	if (e->kind == SP_BEV_MMAP) {
+		struct sp_block b = {
+		    .addr = e->addr,
+		    .size = e->size,
+		    .birth_ns = e->time_ns,
+		    .path = path_id(s, e->path),
+		    .fn = e->fn,
+		};
+		err = sp_bpf_mappings_add(&s->mappings, &b);
+	} else if (e->kind == SP_BEV_UNMAP) {
+		err = sp_bpf_mappings_remove(&s->mappings, e->tid, e->addr, e->size);
+	} else if (e->kind == SP_BEV_UNMAP_UNDO) {
+		err = sp_bpf_mappings_undo(&s->mappings, e->tid);
+	}
+	if (err)
+		s->events_refused++;
+}
+
+/* The target may not choose what our terminal shows: only the kernel writes this buffer, but comm is the target's. */
+static void call_event(const struct sp_bpf_store *s, const struct sp_bpf_event *e)
+{
+	struct sp_event out = {
+	    .time_ns = e->time_ns,
+	    .pid = e->pid,
+	    .tid = e->tid,
+	    .cpu = e->cpu,
+	    .addr = e->addr,
+	    .size = e->size,
+	    .kind = e->kind == SP_BEV_ENTER   ? SP_EVENT_ENTER
+		    : e->kind == SP_BEV_ALLOC ? SP_EVENT_ALLOC
+					      : SP_EVENT_FREE,
+	};
+
+	if (!s->on_event)
+		return;
+	sp_text_printable(out.comm, sizeof(out.comm), e->comm);
+	s->on_event(&out, s->on_event_arg);
+}
+
+static int take_event(void *arg, void *data, size_t len)
+{
+	struct sp_bpf_store *s = arg;
+	struct sp_bpf_event e;
+
+	if (len < sizeof(e))
+		return 0;
+	memcpy(&e, data, sizeof(e));
+	e.comm[sizeof(e.comm) - 1] = 0;
+	if (e.kind <= SP_BEV_UNMAP_UNDO)
+		mapping_event(s, &e);
+	else
+		call_event(s, &e);
+	return 0;
+}
+
+int sp_bpf_store_open(struct sp_bpf_store *s, const struct sp_engine_config *c, struct bpf_map *blocks,
+		      struct bpf_map *paths, struct bpf_map *events, struct bpf_map *lost, struct sp_why *why)
+{
+	*s = (struct sp_bpf_store){
+	    .blocks = blocks,
+	    .paths = paths,
+	    .events = events,
+	    .lost = lost,
+	    .on_event = c->on_event,
+	    .on_event_arg = c->on_event_arg,
+	};
+	sp_u64map_init(&s->path_ids, MAX_PATH_IDS);
+	sp_bpf_mappings_init(&s->mappings);
+	s->ring = ring_buffer__new(bpf_map__fd(events), take_event, s, NULL);
+	if (!s->ring)
+		return sp_bpf_explain(-errno, "map the event buffer", why);
+	return 0;
+}
+
+void sp_bpf_store_close(struct sp_bpf_store *s)
+{
+	if (s->ring)
+		ring_buffer__free(s->ring);
+	sp_u64map_done(&s->path_ids);
+	sp_bpf_mappings_done(&s->mappings);
+}
+
+int sp_bpf_store_fd(const struct sp_bpf_store *s)
+{
+	return ring_buffer__epoll_fd(s->ring);
+}
+
+void sp_bpf_store_drain(struct sp_bpf_store *s, struct sp_ledger *l)
+{
+	s->ledger = l;
+	ring_buffer__consume(s->ring);
+	s->ledger = NULL;
+}
+
+static int take_batch(struct sp_bpf_store *s, const struct batch *b, uint32_t nr)
+{
+	for (uint32_t i = 0; i < nr; i++) {
+		const struct sp_bpf_block *v = &b->values[i];
+		struct sp_block block = {.addr = b->keys[i], .size = v->size, .birth_ns = v->birth_ns, .fn = v->fn};
+		if (v->birth_ns < s->exec_ns)
+			continue;
+		block.path = path_id(s, v->path);
+		int err = sp_ledger_block(s->ledger, &block);
+		if (err && err != -ENOSPC) /* refusals are counted by the ledger */
+			return err;
+	}
+	return 0;
+}
+
+static int read_blocks(struct sp_bpf_store *s)
+{
+	sp_autofree struct batch *b = malloc(sizeof(*b));
+	uint32_t position = 0, nr;
+	bool first = true;
+	int err;
+
+	if (!b)
+		return -ENOMEM;
+	do {
+		nr = BATCH;
+		err = bpf_map_lookup_batch(bpf_map__fd(s->blocks), first ? NULL : &position, &position, b->keys,
+					   b->values, &nr, NULL);
+		err = err ? -errno : 0;
+		if (err && err != -ENOENT) /* ENOENT: this was the last batch */
+			return err;
+		int failed = take_batch(s, b, nr);
+		if (failed)
+			return failed;
+		first = false;
+	} while (!err);
+	return 0;
+}
+
+static int read_mappings(struct sp_bpf_store *s)
+{
+	for (size_t i = 0; i < s->mappings.live.nr; i++) {
+		int err = sp_ledger_block(s->ledger, sp_vec_at(&s->mappings.live, struct sp_block, i));
+		if (err && err != -ENOSPC)
+			return err;
+	}
+	return 0;
+}
+
+static void read_lost(struct sp_bpf_store *s, uint64_t nr_missed)
+{
+	int nr_cpus = libbpf_num_possible_cpus();
+	sp_autofree uint64_t *values = nr_cpus > 0 ? calloc((size_t)nr_cpus, sizeof(*values)) : NULL;
+
+	if (!values)
+		return;
+	for (uint32_t id = 0; id < SP_NR_LOST; id++) {
+		uint64_t sum = 0;
+		if (bpf_map_lookup_elem(bpf_map__fd(s->lost), &id, values))
+			continue;
+		for (int cpu = 0; cpu < nr_cpus; cpu++)
+			sum += values[cpu];
+		if (id == SP_LOST_EVENTS)
+			sum += s->events_refused;
+		if (id == SP_LOST_MISSED)
+			sum += nr_missed;
+		sp_ledger_set_lost(s->ledger, (enum sp_lost_id)id, sum);
+	}
+}
+
+int sp_bpf_store_read(struct sp_bpf_store *s, struct sp_ledger *l, uint64_t nr_missed, struct sp_why *why)
+{
+	int err = sp_ledger_begin(l, sp_bpf_now_ns());
+
+	s->ledger = l;
+	if (!err)
+		err = read_blocks(s);
+	if (!err)
+		err = read_mappings(s);
+	if (!err) {
+		read_lost(s, nr_missed);
+		err = sp_ledger_end(l);
+	}
+	if (err)
+		sp_ledger_abort(l);
+	s->ledger = NULL;
+	return err ? sp_bpf_explain(err, "read the table of blocks", why) : 0;
+}
