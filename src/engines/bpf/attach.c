@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 
-#include "engines/bpf/bpf.h"
+#include "engines/bpf/impl.h"
 
 #define TRACE_UPROBE_MULTI  48 /* BPF_TRACE_UPROBE_MULTI, enum bpf_attach_type (uapi/linux/bpf.h of 6.6) */
 #define UPROBE_MULTI_RETURN 1  /* BPF_F_UPROBE_MULTI_RETURN */

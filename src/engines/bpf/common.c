@@ -9,7 +9,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 
-#include "engines/bpf/bpf.h"
+#include "engines/bpf/impl.h"
 
 /* Capability numbers that older headers lack (uapi/linux/capability.h). */
 #define CAP_NR_SYS_ADMIN 21

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The bpf engine's entry in the list of engines: on a process or, without one, on the kernel. */
-#include "engines/bpf/bpf.h"
+#include "engines/bpf/impl.h"
 
 static int probe(const struct sp_engine_config *c, struct sp_why *why)
 {

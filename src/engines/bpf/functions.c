@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "elf/elf.h"
-#include "engines/bpf/bpf.h"
+#include "engines/bpf/impl.h"
 
 #define MAX_OBJECTS 64
 #define MAX_SITES   256

@@ -4,8 +4,11 @@
 #include <errno.h>
 #include <string.h>
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wcast-qual" /* in what bpftool generates */
 #include "bpf/kernel.skel.h"
-#include "engines/bpf/bpf.h"
+#pragma GCC diagnostic pop
+#include "engines/bpf/impl.h"
 
 /* Everything is allocated at once here (see kernel.bpf.c): about 90 bytes a block, 1.1 KB a path. */
 #define DEFAULT_BLOCKS (1 << 19)

@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "engines/bpf/bpf.h"
+#include "engines/bpf/impl.h"
 
 /* A piece that thread tid has taken away. */
 struct removed {

@@ -9,7 +9,7 @@
  */
 #include <Zydis/Zydis.h>
 
-#include "engines/bpf/bpf.h"
+#include "engines/bpf/impl.h"
 
 #define MAX_SKIP 32 /* bytes; further in, the entry block is doing real work */
 

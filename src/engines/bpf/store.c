@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "engines/bpf/bpf.h"
+#include "engines/bpf/impl.h"
 
 #define BATCH        16384
 #define MAX_PATH_IDS (1 << 22)

@@ -6,8 +6,11 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wcast-qual" /* in what bpftool generates */
 #include "bpf/user.skel.h"
-#include "engines/bpf/bpf.h"
+#pragma GCC diagnostic pop
+#include "engines/bpf/impl.h"
 #include "unwind/unwind.h"
 
 #define DEFAULT_BLOCKS (1 << 21)

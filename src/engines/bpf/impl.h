@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The bpf engine's own business: what its files say to each other. */
-#ifndef SEEP_ENGINES_BPF_BPF_H
-#define SEEP_ENGINES_BPF_BPF_H
+#ifndef SEEP_ENGINES_BPF_IMPL_H
+#define SEEP_ENGINES_BPF_IMPL_H
 
 #include "engines/engine.h"
 #include "wire/bpf.h"
