@@ -16,10 +16,13 @@
 #include "ledger/ledger.h"
 #include "symbolize/symbolize.h"
 
-/* ---- the view: what reports may see. Read-only, complete, no pointers into engines. ---- */
+/*
+ * ---- the view: what reports may see. Read-only, complete, no pointers into the ledger. ----
+ * The strings of its frames belong to the symbolizer, engine and comm to the session: good during the report callback.
+ */
 
 struct sp_view_path {
-	struct sp_path_sum sum;	       /* scaled when sampled */
+	struct sp_path_sum sum;        /* scaled when sampled */
 	const struct sp_frame *frames; /* source-level frames, innermost first */
 	unsigned nr_frames;
 	const struct sp_block *list; /* its blocks, address order; NULL unless asked for */
@@ -27,21 +30,21 @@ struct sp_view_path {
 };
 
 struct sp_view {
-	const char *engine;	/* "bpf" */
-	pid_t pid;		/* 0: the kernel */
-	const char *comm;	/* "" for the kernel */
+	const char *engine; /* "bpf" */
+	pid_t pid;          /* 0: the kernel */
+	const char *comm;   /* "" for the kernel */
 	bool is_kernel;
-	struct timespec time;	/* CLOCK_REALTIME at the reading */
-	uint64_t now_ns;	/* same instant in the blocks' clock */
-	uint64_t interval_ns;	/* since the reading before; 0: first */
-	uint64_t scale;		/* 1: exact; N: sampled one call in N and multiplied */
-	unsigned nr_report;	/* 1 for the first */
-	bool is_last;		/* no more will follow (Ctrl-C, target ended, COUNT reached) */
+	struct timespec time; /* CLOCK_REALTIME at the reading; in a recording: its own clock, as if it began in 1970 */
+	uint64_t now_ns;      /* same instant in the blocks' clock */
+	uint64_t interval_ns; /* since the reading before; 0: first */
+	uint64_t scale;       /* 1: exact; N: sampled one call in N and multiplied */
+	unsigned nr_report;   /* 1 for the first */
+	bool is_last;         /* no more will follow (Ctrl-C, target ended, COUNT reached) */
 	bool target_ended;
 	struct sp_ledger_filter filter;
-	unsigned top;		/* how many paths were asked for */
-	const struct sp_view_path *paths; /* biggest first */
-	size_t nr_paths;	/* in paths[] */
+	unsigned top;                                    /* how many paths were asked for */
+	const struct sp_view_path *paths;                /* biggest first */
+	size_t nr_paths;                                 /* in paths[] */
 	uint64_t total_paths, total_bytes, total_blocks; /* under the filter, before the cut to `top` */
 	const struct sp_block *list; /* every block under the filter (any path), address order; NULL unless asked for */
 	size_t nr_list;
@@ -56,26 +59,26 @@ enum sp_list_mode {
 };
 
 struct sp_session_options {
-	const char *target;	  /* pid or program name; NULL with `argv` or for the kernel */
-	char *const *argv;	  /* launch this; NULL: attach */
+	const char *target; /* pid or program name; NULL with `argv` or for the kernel */
+	char *const *argv;  /* launch this; NULL: attach */
 	bool kernel;
-	const char *engine;	  /* "auto", "bpf", "replay" */
+	const char *engine;                    /* "auto", "bpf", "replay" */
 	struct sp_engine_config engine_config; /* target, on_event: filled by the session / the caller */
 	struct sp_ledger_filter filter;
 	enum sp_sort sort;
-	unsigned top;		  /* 0: all */
+	unsigned top; /* 0: all */
 	enum sp_list_mode list;
 	uint64_t interval_ns;
-	uint64_t count;		  /* reports, 0: endless */
+	uint64_t count; /* reports, 0: endless */
 	struct sp_symbolize_options symbolize;
-	bool no_reports;	  /* event stream only (memleak -t) */
+	bool no_reports;                /* event stream only (memleak -t) */
 	const struct sp_procfs *procfs; /* NULL: /proc */
 };
 
 enum sp_notice {
 	SP_NOTICE_TARGET,   /* target known: pid, before attaching */
 	SP_NOTICE_WATCHING, /* probes are in place: text says engine, allocator, time */
-	SP_NOTICE_INFO,	    /* for the user to know: exec, sampling */
+	SP_NOTICE_INFO,     /* for the user to know: exec, sampling */
 	SP_NOTICE_ENDED,    /* the target ended: text says how */
 };
 
@@ -88,9 +91,17 @@ struct sp_session_callbacks {
 
 /*
  * Runs a whole session: until COUNT reports, SIGINT/SIGTERM/SIGHUP (a last report first), or the end of the target (a
- * last report first). Blocks those signals while it runs and restores the mask. Returns 0, or -errno with a reason.
- * Everything is taken away again whatever happened. *ret_child_status: as from waitpid when it launched a program that has
- * ended, else -1.
+ * last report first). Everything is taken away again whatever happened. Returns 0, or -errno with a reason (none for
+ * -EPIPE: the reader of the reports has gone, and there is nobody to tell).
+ *
+ * Those signals are blocked while it runs (SIGHUP not if it is ignored, as nohup does) and the mask is restored. A
+ * second one while the last report is made ends the process at once, by the signal. SIGPIPE is blocked, too, and
+ * swallowed: a write to a closed pipe fails with EPIPE, and ends the session even when the callback cannot say so
+ * (on_event).
+ *
+ * The first report comes one interval after the start; a recording is not waited for. A launched program runs on when
+ * the session ends before it (COUNT, SIGTERM); Ctrl-C reaches it from the terminal by itself.
+ * *ret_child_status: as from waitpid when it launched a program that has ended, else -1.
  */
 sp_must_check int sp_session_run(const struct sp_session_options *o, const struct sp_session_callbacks *cb,
 				 int *ret_child_status, struct sp_why *why);

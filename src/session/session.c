@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A session's life between its start and its end: when to look, when to report, when to stop. setup.c has the rest. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "session/impl.h"
+
+#define HOUSEKEEPING_MS 200 /* engines are polled at least four times a second */
+#define NS_PER_S        1000000000u
+
+/* ---- reports ---- */
+
+/* A recording shows its own clock, so that it gives the same report whenever it is played. */
+static struct timespec time_of_view(const struct sp_session *s, const struct sp_view *v)
+{
+	if (!s->is_recording)
+		return s->read_time;
+	return (struct timespec){.tv_sec = (time_t)(v->now_ns / NS_PER_S), .tv_nsec = (long)(v->now_ns % NS_PER_S)};
+}
+
+/* What the ledger does not know. */
+static void complete_view(struct sp_session *s, struct sp_view *v)
+{
+	v->engine = s->ops->name;
+	v->pid = sp_session_pid(s);
+	v->comm = s->proc ? sp_proc_comm(s->proc) : s->stats.comm ? s->stats.comm : "";
+	v->is_kernel = !s->proc && !v->pid;
+	v->time = time_of_view(s, v);
+	v->nr_report = ++s->nr_reports;
+	v->target_ended = s->has_ended && !s->is_recording;
+	v->stats = s->stats;
+}
+
+static int make_view(struct sp_session *s, struct sp_view_store **ret_store, struct sp_view *ret)
+{
+	int r;
+
+	s->ops->stats(s->engine, &s->stats);
+	r = sp_view_make(s->ledger, s->symbolizer, s->o, s->stats.scale, ret_store, ret);
+	if (r < 0)
+		return sp_why_set(s->why, SP_FAULT_OURS, -r, "cannot make a report: %s", strerror(-r));
+	complete_view(s, ret);
+	return 0;
+}
+
+static bool is_count_reached(const struct sp_session *s)
+{
+	return s->o->count && s->nr_reports >= s->o->count;
+}
+
+static int hand_out(struct sp_session *s, const struct sp_view *v)
+{
+	int r = s->cb->report(v, s->cb->arg);
+
+	if (r > 0)
+		r = -EIO;
+	if (r < 0 && r != -EPIPE)
+		sp_why_set(s->why, SP_FAULT_OURS, -r, "cannot write the report: %s", strerror(-r));
+	return r;
+}
+
+/* Reads and reports. A target that has ended is found out here at the latest: its report is the last. */
+static int report(struct sp_session *s, bool is_last)
+{
+	struct sp_view_store *store;
+	struct sp_view v;
+	int r = sp_session_read(s);
+
+	if (r < 0)
+		return r;
+	r = make_view(s, &store, &v);
+	if (r < 0)
+		return r;
+	v.is_last = is_last || s->has_ended || is_count_reached(s);
+	r = hand_out(s, &v);
+	sp_view_store_free(store);
+	return r;
+}
+
+static int report_last(struct sp_session *s)
+{
+	if (s->o->no_reports)
+		return 0;
+	sp_waiter_let_signals_through(&s->waiter);
+	return report(s, true);
+}
+
+/* ---- what happens to the target ---- */
+
+static void say_how_it_ended(struct sp_session *s)
+{
+	int status;
+
+	sp_session_reap(s);
+	status = s->child_status;
+	if (status == -1)
+		sp_session_notice(s, SP_NOTICE_ENDED, sp_session_pid(s), "%s has ended", sp_proc_comm(s->proc));
+	else if (WIFSIGNALED(status))
+		sp_session_notice(s, SP_NOTICE_ENDED, sp_session_pid(s), "%s was killed by signal %d (%s)",
+				  sp_proc_comm(s->proc), WTERMSIG(status), strsignal(WTERMSIG(status)));
+	else
+		sp_session_notice(s, SP_NOTICE_ENDED, sp_session_pid(s), "%s has ended with status %d",
+				  sp_proc_comm(s->proc), WEXITSTATUS(status));
+}
+
+/* Housekeeping. Returns false when nothing more will come. */
+static bool poll_engine(struct sp_session *s)
+{
+	enum sp_engine_news news = s->ops->poll(s->engine, s->ledger);
+
+	if (news == SP_NEWS_EXEC)
+		sp_session_notice(s, SP_NOTICE_INFO, sp_session_pid(s),
+				  "it became another program (exec): started over");
+	if ((news == SP_NEWS_EXEC || news == SP_NEWS_MODULES) && s->own_symbolizer)
+		sp_symbolizer_refresh(s->own_symbolizer);
+	return news != SP_NEWS_END;
+}
+
+/* ---- live ---- */
+
+/* One turn: waits, looks after the engine, reports when it is time. *ret_goes_on: another turn. */
+static int live_turn(struct sp_session *s, bool *ret_goes_on)
+{
+	int target_fd = s->proc ? sp_proc_pidfd(s->proc) : -1;
+	unsigned wake = 0;
+	int r = sp_waiter_wait(&s->waiter, s->ops->fd(s->engine), target_fd, HOUSEKEEPING_MS, &wake);
+
+	if (r < 0)
+		return sp_why_set(s->why, SP_FAULT_OURS, -r, "cannot wait: %s", strerror(-r));
+	if (s->proc && ((wake & SP_WAKE_TARGET) || (target_fd < 0 && !sp_proc_is_alive(s->proc))))
+		s->has_ended = true;
+	*ret_goes_on = poll_engine(s) && !(wake & SP_WAKE_SIGNAL) && !s->has_ended;
+	if ((wake & SP_WAKE_PIPE) && s->o->no_reports) /* report() would say so itself; SIGPIPE may be a socket's */
+		return -EPIPE;
+	if (!*ret_goes_on || !(wake & SP_WAKE_TIMER))
+		return 0;
+	r = report(s, false);
+	*ret_goes_on = !s->has_ended && !is_count_reached(s);
+	return r;
+}
+
+static int run_live(struct sp_session *s)
+{
+	bool goes_on = true;
+	unsigned before = 0;
+	int r = s->o->no_reports ? 0 : sp_waiter_start_timer(&s->waiter, s->o->interval_ns, s->why);
+
+	while (!r && goes_on) {
+		before = s->nr_reports;
+		r = live_turn(s, &goes_on);
+	}
+	if (r < 0)
+		return r;
+	if (s->has_ended && s->proc)
+		say_how_it_ended(s);
+	/* When the last turn has reported, that was the last report. */
+	return s->nr_reports > before ? 0 : report_last(s);
+}
+
+/* ---- a recording: as fast as it can be read ---- */
+
+static int replay_turn(struct sp_session *s, bool *ret_goes_on)
+{
+	struct sp_view_store *store;
+	struct sp_view v;
+	unsigned wake = 0;
+	int r = sp_session_read(s);
+
+	*ret_goes_on = false;
+	if (r < 0 || s->has_ended) /* nothing came after the last one */
+		return r;
+	r = make_view(s, &store, &v);
+	if (r < 0)
+		return r;
+	/* The view is made: what poll() does to the ledger is the next one's business. */
+	r = sp_waiter_wait(&s->waiter, -1, -1, 0, &wake);
+	*ret_goes_on = poll_engine(s) && !wake && !is_count_reached(s);
+	v.is_last = !*ret_goes_on;
+	if (!r)
+		r = hand_out(s, &v);
+	sp_view_store_free(store);
+	return r;
+}
+
+static int run_recording(struct sp_session *s)
+{
+	bool goes_on = poll_engine(s);
+	int r = 0;
+
+	while (!r && goes_on)
+		r = replay_turn(s, &goes_on);
+	return r;
+}
+
+int sp_session_run(const struct sp_session_options *o, const struct sp_session_callbacks *cb, int *ret_child_status,
+		   struct sp_why *why)
+{
+	struct sp_session s = {.o = o, .cb = cb, .why = why, .waiter = SP_WAITER_EMPTY, .child_status = -1};
+	int r = sp_session_open(&s);
+
+	if (!r)
+		r = s.is_recording ? run_recording(&s) : run_live(&s);
+	sp_session_close(&s);
+	*ret_child_status = s.child_status;
+	return r;
+}

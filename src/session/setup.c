@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The order in which a session comes and goes. Every step depends on those above it:
+ *
+ *	1. launch	before signals are blocked: the child must not inherit our mask. It stands still until step 8
+ *	2. signals	from here on nothing but SIGKILL ends us without step 9
+ *	3. target	opened, so that its pid stays its own
+ *	4. names	of a launched program while it stands still: a short life may be over before its first report
+ *	5. ledger
+ *	6. engine	probes are in place when it has started
+ *	7. first look	the ledger's zero, against which the first report's growth is measured
+ *	8. resume	a launched program runs its first own instruction, watched
+ *	9. close	the engine first: probes must go while the target is still open
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "session/impl.h"
+
+void sp_session_notice(struct sp_session *s, enum sp_notice n, pid_t pid, const char *fmt, ...)
+{
+	char text[1024];
+	va_list args;
+
+	if (!s->cb->notice)
+		return;
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	s->cb->notice(n, pid, text, s->cb->arg);
+}
+
+pid_t sp_session_pid(const struct sp_session *s)
+{
+	return s->proc ? sp_proc_pid(s->proc) : s->stats.pid;
+}
+
+int sp_session_read(struct sp_session *s)
+{
+	int r;
+
+	clock_gettime(CLOCK_REALTIME, &s->read_time);
+	r = s->ops->read(s->engine, s->ledger, s->why);
+	if (r == -ESRCH) {
+		s->has_ended = true;
+		return 0;
+	}
+	return r;
+}
+
+/* ---- the target ---- */
+
+static int check_options(const struct sp_session *s)
+{
+	const struct sp_session_options *o = s->o;
+
+	if (!o->interval_ns && !s->is_recording && !o->no_reports)
+		return sp_why_set(s->why, SP_FAULT_USAGE, EINVAL, "the interval must be more than 0");
+	if (!o->target && !o->argv && !o->kernel && !s->is_recording)
+		return sp_why_set(s->why, SP_FAULT_USAGE, EINVAL, "no target given");
+	return 0;
+}
+
+static int open_process(struct sp_session *s, pid_t pid)
+{
+	int r = sp_proc_open(s->o->procfs, pid, &s->proc, s->why);
+
+	if (r < 0)
+		return r;
+	sp_session_notice(s, SP_NOTICE_TARGET, pid, "%s", sp_proc_comm(s->proc));
+	return 0;
+}
+
+static int open_target(struct sp_session *s)
+{
+	pid_t pid;
+	int r;
+
+	if (s->is_recording)
+		return 0;
+	if (s->launch)
+		return open_process(s, sp_launch_pid(s->launch));
+	if (s->o->kernel) {
+		sp_session_notice(s, SP_NOTICE_TARGET, 0, "kernel");
+		return 0;
+	}
+	r = sp_proc_find(s->o->procfs, s->o->target, &pid, s->why);
+	return r < 0 ? r : open_process(s, pid);
+}
+
+/* ---- names ---- */
+
+/* A kernel that hides its addresses is no reason to show nothing. */
+static int open_kernel_names(struct sp_session *s)
+{
+	struct sp_why hidden = {0};
+	int r = sp_symbolizer_open_kernel(s->o->procfs, &s->own_symbolizer, &hidden);
+
+	if (r == -ENOMEM)
+		return sp_why_set(s->why, SP_FAULT_OURS, ENOMEM, "%s", hidden.what);
+	if (r < 0)
+		sp_session_notice(s, SP_NOTICE_INFO, 0, "no names: %s%s%s", hidden.what, hidden.hint[0] ? "; " : "",
+				  hidden.hint);
+	return 0;
+}
+
+static int open_names(struct sp_session *s)
+{
+	int r = 0;
+
+	if (s->proc)
+		r = sp_symbolizer_open(s->proc, &s->o->symbolize, &s->own_symbolizer, s->why);
+	else if (s->o->kernel && !s->is_recording)
+		r = open_kernel_names(s);
+	s->symbolizer = s->own_symbolizer;
+	return r;
+}
+
+static int make_ledger(struct sp_session *s)
+{
+	const struct sp_ledger_limits limits = {.max_blocks = s->o->engine_config.max_blocks,
+						.max_paths = s->o->engine_config.max_paths};
+	int r = sp_ledger_new(&limits, &s->ledger);
+
+	return r < 0 ? sp_why_set(s->why, SP_FAULT_OURS, -r, "cannot make a ledger: %s", strerror(-r)) : 0;
+}
+
+/* ---- the engine ---- */
+
+static int choose_engine(struct sp_session *s, const struct sp_engine_config *c)
+{
+	if (!s->o->engine || !strcmp(s->o->engine, "auto"))
+		return sp_engine_choose(c, &s->ops, s->why);
+	s->ops = sp_engine_find(s->o->engine);
+	if (!s->ops)
+		return sp_why_set(s->why, SP_FAULT_USAGE, EINVAL, "no engine is called '%s'", s->o->engine);
+	return s->ops->probe(c, s->why);
+}
+
+static void say_watching(struct sp_session *s)
+{
+	char functions[48] = "", allocator[300] = "", ready[16];
+
+	if (s->stats.nr_functions)
+		snprintf(functions, sizeof(functions), ", %u function%s", s->stats.nr_functions,
+			 s->stats.nr_functions == 1 ? "" : "s");
+	if (s->stats.allocator)
+		snprintf(allocator, sizeof(allocator), " of %s", s->stats.allocator);
+	sp_session_notice(s, SP_NOTICE_WATCHING, sp_session_pid(s), "engine %s%s%s, ready in %s", s->ops->name,
+			  functions, allocator, sp_text_duration(ready, sizeof(ready), s->stats.start_ns));
+	if (s->stats.scale > 1)
+		sp_session_notice(s, SP_NOTICE_INFO, sp_session_pid(s),
+				  "sampling: one call in %llu is recorded, sums are multiplied by it",
+				  (unsigned long long)s->stats.scale);
+}
+
+static int start_engine(struct sp_session *s)
+{
+	struct sp_engine_config c = s->o->engine_config;
+	int r;
+
+	c.target = s->proc;
+	r = choose_engine(s, &c);
+	if (r < 0)
+		return r;
+	r = s->ops->start(&c, &s->engine, s->why);
+	if (r < 0)
+		return r;
+	s->ops->stats(s->engine, &s->stats);
+	if (!s->symbolizer && s->ops->symbolizer)
+		s->symbolizer = s->ops->symbolizer(s->engine);
+	if (s->is_recording)
+		sp_session_notice(s, SP_NOTICE_TARGET, s->stats.pid, "%s", s->stats.comm ? s->stats.comm : "");
+	say_watching(s);
+	return 0;
+}
+
+/* ---- all of it ---- */
+
+static int launch(struct sp_session *s)
+{
+	if (!s->o->argv || s->is_recording)
+		return 0;
+	return sp_launch_start(s->o->argv, &s->launch, s->why);
+}
+
+static int look_first(struct sp_session *s)
+{
+	return s->is_recording || s->o->no_reports ? 0 : sp_session_read(s);
+}
+
+static int resume(struct sp_session *s)
+{
+	return s->launch ? sp_launch_resume(s->launch, s->why) : 0;
+}
+
+static int init_waiter(struct sp_session *s)
+{
+	return sp_waiter_init(&s->waiter, s->why);
+}
+
+int sp_session_open(struct sp_session *s)
+{
+	static int (*const steps[])(struct sp_session *) = {launch,      init_waiter,  open_target, open_names,
+							    make_ledger, start_engine, look_first,  resume};
+	int r;
+
+	s->is_recording = s->o->engine && !strcmp(s->o->engine, "replay");
+	r = check_options(s);
+	for (size_t i = 0; i < SP_ARRAY_SIZE(steps) && !r; i++)
+		r = steps[i](s);
+	return r;
+}
+
+void sp_session_reap(struct sp_session *s)
+{
+	int status;
+
+	if (s->launch && s->child_status == -1 && sp_launch_reap(s->launch, &status))
+		s->child_status = status;
+}
+
+void sp_session_close(struct sp_session *s)
+{
+	if (s->engine)
+		s->ops->stop(s->engine);
+	sp_session_reap(s);
+	sp_ledger_free(s->ledger);
+	sp_symbolizer_close(s->own_symbolizer);
+	sp_proc_close(s->proc);
+	sp_launch_close(s->launch);
+	sp_waiter_done(&s->waiter);
+}

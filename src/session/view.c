@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Makes a view: what a report may see of the ledger's current snapshot. Copies everything but names, which belong to
+ * the symbolizer: a view stays as it is while the ledger goes on.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "session/session.h"
+
+#define MAX_PATHS            (1u << 24)
+#define MAX_BLOCKS           ((size_t)1 << 32)
+#define MAX_FRAMES           (1u << 22) /* in one view: 400 MB of them */
+#define MAX_FRAMES_OF_A_PATH 512        /* source frames; 127 functions with what is inlined into them */
+
+struct sp_view_store {
+	struct sp_vec sums;   /* struct sp_path_sum: every path under the filter, best first */
+	struct sp_vec frames; /* struct sp_frame: of all paths shown */
+	struct sp_vec blocks; /* struct sp_block */
+	struct sp_view_path *paths;
+};
+
+/* What stands where no frame can. */
+static const struct sp_frame path_unknown = {.function = "[call path unknown]"};
+static const struct sp_frame path_empty = {.function = "[no frames]"};
+static const struct sp_frame frames_cut = {.function = "[more frames, not shown]"};
+
+static uint64_t saturating_add(uint64_t a, uint64_t b)
+{
+	return __builtin_add_overflow(a, b, &a) ? UINT64_MAX : a;
+}
+
+static uint64_t scaled(uint64_t n, uint64_t scale)
+{
+	return __builtin_mul_overflow(n, scale, &n) ? UINT64_MAX : n;
+}
+
+static int64_t scaled_signed(int64_t n, uint64_t scale)
+{
+	int64_t product;
+
+	if (scale > INT64_MAX || __builtin_mul_overflow(n, (int64_t)scale, &product))
+		return n < 0 ? INT64_MIN : INT64_MAX;
+	return product;
+}
+
+static void scale_sum(struct sp_path_sum *s, uint64_t scale)
+{
+	s->bytes = scaled(s->bytes, scale);
+	s->blocks = scaled(s->blocks, scale);
+	s->growth_bytes = scaled_signed(s->growth_bytes, scale);
+	s->growth_blocks = scaled_signed(s->growth_blocks, scale);
+	s->total_growth_bytes = scaled_signed(s->total_growth_bytes, scale);
+	s->old_seen = scaled(s->old_seen, scale);
+	s->old_freed = scaled(s->old_freed, scale);
+}
+
+/* ---- sums ---- */
+
+static int take_sums(struct sp_view_store *store, const struct sp_ledger *l, const struct sp_session_options *o,
+		     struct sp_view *v)
+{
+	int r = sp_ledger_paths(l, &o->filter, o->sort, &store->sums);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < store->sums.nr; i++) {
+		struct sp_path_sum *s = sp_vec_at(&store->sums, struct sp_path_sum, i);
+
+		scale_sum(s, v->scale);
+		v->total_bytes = saturating_add(v->total_bytes, s->bytes);
+		v->total_blocks = saturating_add(v->total_blocks, s->blocks);
+	}
+	v->total_paths = store->sums.nr;
+	v->nr_paths = o->top && o->top < store->sums.nr ? o->top : store->sums.nr;
+	store->paths = calloc(v->nr_paths + 1, sizeof(store->paths[0]));
+	if (!store->paths)
+		return -ENOMEM;
+	for (size_t i = 0; i < v->nr_paths; i++)
+		store->paths[i].sum = *sp_vec_at(&store->sums, struct sp_path_sum, i);
+	v->paths = store->paths;
+	return 0;
+}
+
+/* ---- names ---- */
+
+static unsigned name_address(struct sp_symbolizer *s, uint64_t address, struct sp_frame *ret, unsigned max)
+{
+	if (s)
+		return sp_symbolize(s, address, true, ret, max);
+	*ret = (struct sp_frame){.address = address};
+	return 1;
+}
+
+/* Names a whole path into `ret`, which has MAX_FRAMES_OF_A_PATH + 1 elements. */
+static unsigned name_path(struct sp_symbolizer *s, const uint64_t *pcs, unsigned nr_pcs, struct sp_frame *ret)
+{
+	unsigned nr = 0;
+
+	for (unsigned i = 0; i < nr_pcs; i++) {
+		if (nr == MAX_FRAMES_OF_A_PATH) {
+			ret[nr++] = frames_cut;
+			break;
+		}
+		nr += name_address(s, pcs[i], &ret[nr], MAX_FRAMES_OF_A_PATH - nr);
+	}
+	return nr;
+}
+
+static int push_frames(struct sp_vec *frames, const struct sp_frame *list, unsigned nr)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < nr && !r; i++)
+		r = sp_vec_push(frames, &list[i]);
+	return r;
+}
+
+/* Puts one path's frames at the end of store->frames, or lets it point to one that stands for them. */
+static int take_path_frames(struct sp_view_store *store, const struct sp_ledger *l, struct sp_symbolizer *s,
+			    struct sp_view_path *p, struct sp_frame *scratch)
+{
+	const struct sp_frame *instead = &path_unknown;
+	unsigned nr_pcs = 0, nr = 0;
+	const uint64_t *pcs = p->sum.path == SP_NO_PATH ? NULL : sp_ledger_path_pcs(l, p->sum.path, &nr_pcs);
+	int r = 0;
+
+	if (pcs) {
+		instead = nr_pcs ? &frames_cut : &path_empty;
+		nr = store->frames.nr + MAX_FRAMES_OF_A_PATH < MAX_FRAMES ? name_path(s, pcs, nr_pcs, scratch) : 0;
+		r = push_frames(&store->frames, scratch, nr);
+	}
+	p->nr_frames = nr ? nr : 1;
+	p->frames = nr ? NULL : instead;
+	return r;
+}
+
+static int take_frames(struct sp_view_store *store, const struct sp_ledger *l, struct sp_symbolizer *s, size_t nr_paths)
+{
+	sp_autofree struct sp_frame *scratch = calloc(MAX_FRAMES_OF_A_PATH + 1, sizeof(*scratch));
+	const struct sp_frame *next;
+	int r = scratch ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < nr_paths && !r; i++)
+		r = take_path_frames(store, l, s, &store->paths[i], scratch);
+	if (r)
+		return r;
+	/* Only now do the frames stay where they are. */
+	next = store->frames.data;
+	for (size_t i = 0; i < nr_paths; i++) {
+		if (store->paths[i].frames)
+			continue;
+		store->paths[i].frames = next;
+		next += store->paths[i].nr_frames;
+	}
+	return 0;
+}
+
+/* ---- blocks ---- */
+
+/* rank[path id + 1]: the path's place in the view; SP_NO_PATH + 1 is 0. */
+static int by_rank(const void *pa, const void *pb, void *arg)
+{
+	const struct sp_block *a = pa, *b = pb;
+	const uint32_t *rank = arg;
+	uint32_t ra = rank[(uint32_t)(a->path + 1)], rb = rank[(uint32_t)(b->path + 1)];
+
+	if (ra != rb)
+		return ra < rb ? -1 : 1;
+	return (a->addr > b->addr) - (a->addr < b->addr);
+}
+
+/* Ranks of all paths that have blocks under the filter; those that are not shown come last. */
+static uint32_t *make_ranks(const struct sp_vec *sums, size_t nr_paths)
+{
+	uint32_t last = 0, *rank;
+
+	for (size_t i = 0; i < sums->nr; i++) {
+		uint32_t at = sp_vec_at(sums, struct sp_path_sum, i)->path + 1;
+
+		last = at > last ? at : last;
+	}
+	rank = calloc((size_t)last + 1, sizeof(*rank));
+	for (size_t i = 0; i < sums->nr && rank; i++)
+		rank[(uint32_t)(sp_vec_at(sums, struct sp_path_sum, i)->path + 1)] =
+		    (uint32_t)(i < nr_paths ? i : nr_paths);
+	return rank;
+}
+
+/* One list, sorted by path in the view's order: one pass over the ledger, however many paths are shown. */
+static int take_lists(struct sp_view_store *store, size_t nr_paths)
+{
+	sp_autofree uint32_t *rank = make_ranks(&store->sums, nr_paths);
+	const struct sp_block *b = store->blocks.data, *end = b + store->blocks.nr;
+
+	if (!rank)
+		return -ENOMEM;
+	if (store->blocks.nr)
+		qsort_r(store->blocks.data, store->blocks.nr, sizeof(struct sp_block), by_rank, rank);
+	for (size_t i = 0; i < nr_paths; i++) {
+		store->paths[i].list = b;
+		while (b < end && rank[(uint32_t)(b->path + 1)] == i)
+			b++;
+		store->paths[i].nr_list = (size_t)(b - store->paths[i].list);
+	}
+	return 0;
+}
+
+static int take_blocks(struct sp_view_store *store, const struct sp_ledger *l, const struct sp_session_options *o,
+		       struct sp_view *v)
+{
+	/* An empty list is one that was asked for: it must not be NULL. */
+	static const struct sp_block none;
+	int r = sp_ledger_blocks(l, true, 0, &o->filter, &store->blocks);
+
+	if (r < 0)
+		return r;
+	if (o->list == SP_LIST_PATH)
+		return take_lists(store, v->nr_paths);
+	v->list = store->blocks.nr ? store->blocks.data : &none;
+	v->nr_list = store->blocks.nr;
+	return 0;
+}
+
+/* ---- the whole ---- */
+
+static int fill(struct sp_view_store *store, const struct sp_ledger *l, struct sp_symbolizer *s,
+		const struct sp_session_options *o, struct sp_view *v)
+{
+	int r = take_sums(store, l, o, v);
+
+	if (!r)
+		r = take_frames(store, l, s, v->nr_paths);
+	if (!r && o->list != SP_LIST_NONE)
+		r = take_blocks(store, l, o, v);
+	for (unsigned i = 0; i < SP_NR_LOST; i++)
+		v->lost[i] = sp_ledger_lost(l, (enum sp_lost_id)i);
+	return r;
+}
+
+int sp_view_make(const struct sp_ledger *l, struct sp_symbolizer *s, const struct sp_session_options *o, uint64_t scale,
+		 struct sp_view_store **ret_store, struct sp_view *ret)
+{
+	struct sp_view_store *store = calloc(1, sizeof(*store));
+	struct sp_view v = {.engine = "",
+			    .comm = "",
+			    .now_ns = sp_ledger_now_ns(l),
+			    .interval_ns = sp_ledger_interval_ns(l),
+			    .scale = scale ? scale : 1,
+			    .filter = o->filter,
+			    .top = o->top};
+	int r;
+
+	if (!store)
+		return -ENOMEM;
+	sp_vec_init(&store->sums, sizeof(struct sp_path_sum), MAX_PATHS);
+	sp_vec_init(&store->frames, sizeof(struct sp_frame), MAX_FRAMES);
+	sp_vec_init(&store->blocks, sizeof(struct sp_block), MAX_BLOCKS);
+	r = fill(store, l, s, o, &v);
+	if (r < 0) {
+		sp_view_store_free(store);
+		return r;
+	}
+	*ret_store = store;
+	*ret = v;
+	return 0;
+}
+
+void sp_view_store_free(struct sp_view_store *s)
+{
+	if (!s)
+		return;
+	sp_vec_done(&s->sums);
+	sp_vec_done(&s->frames);
+	sp_vec_done(&s->blocks);
+	free(s->paths);
+	free(s);
+}
