@@ -26,8 +26,6 @@ static void put_choices(FILE *out, const struct sp_opt *o)
 	const char *between = "";
 
 	for (const struct sp_choice *c = o->choices; c && c->name; c++) {
-		if (c->hidden)
-			continue;
 		fprintf(out, "%s%s", between, c->name);
 		between = " ";
 	}

@@ -4,27 +4,22 @@
 #include <string.h>
 
 #include "cli/options.h"
+#include "engines/engines.h"
 #include "ledger/ledger.h"
 
 #define NS_PER_MS  1000000ull
 #define NS_PER_SEC 1000000000ull
 #define NS_PER_DAY (86400 * NS_PER_SEC)
 
-static const struct sp_choice sorts_seep[] = {{"growth", SP_SORT_GROWTH, false},
-					      {"size", SP_SORT_BYTES, false},
-					      {"blocks", SP_SORT_BLOCKS, false},
-					      {"age", SP_SORT_AGE, false},
-					      {NULL, 0, false}};
+static const struct sp_choice sorts_seep[] = {
+    {"growth", SP_SORT_GROWTH}, {"size", SP_SORT_BYTES}, {"blocks", SP_SORT_BLOCKS}, {"age", SP_SORT_AGE}, {NULL, 0}};
 
-static const struct sp_choice sorts_memleak[] = {
-    {"size", SP_SORT_BYTES, false}, {"count", SP_SORT_BLOCKS, false}, {NULL, 0, false}};
+static const struct sp_choice sorts_memleak[] = {{"size", SP_SORT_BYTES}, {"count", SP_SORT_BLOCKS}, {NULL, 0}};
 
-/* "replay" is what --replay chooses. */
-static const struct sp_choice engines[] = {
-    {"auto", 0, false}, {"bpf", 0, false}, {"replay", 0, true}, {NULL, 0, false}};
+#define ENGINE(name) {#name, 0},
+static const struct sp_choice engines[] = {{"auto", 0}, SP_ENGINES(ENGINE){NULL, 0}};
 
-static const struct sp_choice colors[] = {
-    {"auto", 0, false}, {"always", 1, false}, {"never", 2, false}, {NULL, 0, false}};
+static const struct sp_choice colors[] = {{"auto", 0}, {"always", 0}, {"never", 0}, {NULL, 0}};
 
 /* The type of a row and the type of its field agree, or this does not compile. */
 #define FIELD(ctype, f) (offsetof(struct sp_args, f) + 0 * sizeof(_Generic(&((struct sp_args *)0)->f, ctype * : 0)))
@@ -112,9 +107,8 @@ const struct sp_opt sp_opts[] = {
     {0, "max-blocks", "N", U64(max_blocks, 1, 1u << 30), NULL, T | K | M, 0,
      "room for this many blocks at a time; what does not fit is counted and reported"},
     {0, "max-paths", "N", U64(max_paths, 1, 1u << 26), NULL, T | K | M, 0, "room for this many call paths"},
-    {0, "replay", "FILE", STRING(replay), NULL, T, 0,
-     "show a recording instead of a running program; needs no privileges"},
-    {0, "replay", "FILE", STRING(replay), NULL, K | M, HIDDEN, "show a recording"},
+    {0, "replay", "FILE", STRING(replay), NULL, T | K | M, 0,
+     "show a recording (doc/replay-format.md) instead of watching; needs no privileges"},
     {0, "ebpf", NULL, FLAG(ebpf), NULL, M, HIDDEN, "refused: there is no C text to print"},
 
     {'h', "help", NULL, FLAG(help), NULL, ALL, 0, "print this help and end"},
@@ -168,8 +162,6 @@ const char *sp_opt_text(const struct sp_opt *o, char *buf, size_t size)
 	if (o->choices)
 		append(buf, size, " ", "(one of");
 	for (const struct sp_choice *c = o->choices; c && c->name; c++) {
-		if (c->hidden)
-			continue;
 		append(buf, size, between, c->name);
 		between = ", ";
 	}

@@ -21,7 +21,6 @@ enum sp_for {
 struct sp_choice {
 	const char *name; /* NULL ends a list */
 	uint64_t value;
-	bool hidden;
 };
 
 /* Everything the user can say, for all commands. Strings point into argv. */

@@ -141,8 +141,7 @@ static int store_choice(const struct sp_opt *o, const char *text, const struct s
 			*field = c;
 			return 0;
 		}
-		if (!c->hidden)
-			snprintf(list + len, sizeof(list) - len, "%s%s", len ? ", " : "", c->name);
+		snprintf(list + len, sizeof(list) - len, "%s%s", len ? ", " : "", c->name);
 	}
 	return sp_why_set(why, SP_FAULT_USAGE, EINVAL, "'%s' is not a choice for --%s: %s", text, o->name, list);
 }
