@@ -141,6 +141,25 @@ static void the_last_of_two_blocks_at_one_address_wins(void **state)
 	sp_ledger_free(l);
 }
 
+static void it_wins_among_blocks_in_address_order_too(void **state)
+{
+	struct sp_ledger *l = ledger_new(0, 0);
+	struct sp_block *blocks;
+	size_t nr = 0;
+
+	(void)state;
+	assert_int_equal(sp_ledger_begin(l, SECOND), 0);
+	block_add(l, 0x10, 1, 1, SP_NO_PATH);
+	block_add(l, 0x10, 2, 2, SP_NO_PATH);
+	block_add(l, 0x20, 3, 3, SP_NO_PATH);
+	assert_int_equal(sp_ledger_end(l), 0);
+	blocks = ask_blocks(l, true, 0, NULL, &nr);
+	assert_int_equal(nr, 2);
+	assert_int_equal(blocks[0].size, 2);
+	free(blocks);
+	sp_ledger_free(l);
+}
+
 static void growth_is_against_the_snapshot_before_and_the_first(void **state)
 {
 	struct sp_ledger *l = ledger_new(0, 0);
@@ -422,6 +441,7 @@ int main(void)
 	    cmocka_unit_test(snapshots_are_made_in_order),
 	    cmocka_unit_test(a_half_made_snapshot_is_not_seen_and_can_be_forgotten),
 	    cmocka_unit_test(the_last_of_two_blocks_at_one_address_wins),
+	    cmocka_unit_test(it_wins_among_blocks_in_address_order_too),
 	    cmocka_unit_test(growth_is_against_the_snapshot_before_and_the_first),
 	    cmocka_unit_test(growth_knows_the_filter_by_size_but_not_by_age),
 	    cmocka_unit_test(ages_are_counted_to_the_snapshot_and_bounds_belong_to_the_filter),
