@@ -10,15 +10,10 @@
 
 #include "cli/command.h"
 
-#define LINE_MAX_COLUMNS 160 /* longer messages take a second line */
-
 int sp_cli_complain(const struct sp_cli *cli, const struct sp_why *why)
 {
-	size_t len = strlen(cli->program) + strlen(why->what) + strlen(why->hint);
-	const char *between = len < LINE_MAX_COLUMNS ? "; " : "\n  ";
-
 	fflush(stdout);
-	fprintf(stderr, "%s: %s%s%s\n", cli->program, why->what, why->hint[0] ? between : "", why->hint);
+	fprintf(stderr, "%s: %s%s%s\n", cli->program, why->what, why->hint[0] ? "; " : "", why->hint);
 	return why->fault == SP_FAULT_USAGE ? SP_EXIT_USAGE : SP_EXIT_TARGET;
 }
 
@@ -73,9 +68,13 @@ static int run_seep(int argc, char **argv)
 		return sp_cli_complain(&cli, &why);
 	if (args.version)
 		return print_version(&cli);
-	if (args.help || used >= argc) {
-		sp_command_help_text(args.help ? stdout : stderr, &sp_command_seep, cli.called);
-		return args.help ? SP_EXIT_DONE : SP_EXIT_USAGE;
+	if (args.help) {
+		sp_command_help_text(stdout, &sp_command_seep, cli.called);
+		return SP_EXIT_DONE;
+	}
+	if (used >= argc) {
+		(void)sp_why_set(&why, SP_FAULT_USAGE, EINVAL, "which command? (see 'seep --help')");
+		return sp_cli_complain(&cli, &why);
 	}
 	c = sp_command_find(argv[used]);
 	if (!c)

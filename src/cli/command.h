@@ -48,7 +48,7 @@ const char *sp_command_guess(const char *name);
 /* What `called` --help prints. Errors stay in the stream. */
 void sp_command_help_text(FILE *out, const struct sp_command *c, const char *called);
 
-/* One message on stderr: "seep: what; hint", in two lines when it is long. Returns the exit status of the fault. */
+/* One line on stderr: "seep: what; hint". Returns the exit status of the fault. */
 int sp_cli_complain(const struct sp_cli *cli, const struct sp_why *why);
 
 #endif

@@ -93,10 +93,18 @@ int sp_run_init(struct sp_run *run, const struct sp_cli *cli, const struct sp_ar
 
 int sp_run_talk_stderr(const struct sp_run *run, enum sp_notice n, pid_t pid, const char *text)
 {
-	(void)n;
-	(void)pid;
-	if (text && *text)
-		fprintf(stderr, "%s: %s\n", run->cli->program, text);
+	const char *name = run->cli->program;
+
+	if (n == SP_NOTICE_INFO || n == SP_NOTICE_ENDED)
+		fprintf(stderr, "%s: %s\n", name, text);
+	else if (n == SP_NOTICE_WATCHING)
+		fprintf(stderr, "%s: watching: %s\n", name, text);
+	else if (!isatty(STDERR_FILENO)) /* it may take a second or two: a person wants to know for whom */
+		return 0;
+	else if (pid)
+		fprintf(stderr, "%s: attaching to %s (pid %d)\n", name, text, (int)pid);
+	else
+		fprintf(stderr, "%s: attaching to the kernel\n", name);
 	return 0;
 }
 
