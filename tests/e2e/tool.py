@@ -11,7 +11,7 @@ BLOCK = re.compile(r"^\taddr = ([0-9a-f]+) size = (\d+)$")
 STACK = re.compile(r"^\t(\d+) bytes in (\d+) allocations from stack$")
 FRAME = re.compile(r"^\t\t(?:0x[0-9a-f]{16}\t)?(.+?)(?:\+0x([0-9a-f]+))? \[(.+)\]$")
 REPORT_BEGINS = re.compile(r"^\[\d\d:\d\d:\d\d\] Top |^\{")
-WATCHING = re.compile(r"(?i)\bwatching\b")
+WATCHING = re.compile(r"engine \S+.*, ready in ")
 
 
 # ---- the victims ----
