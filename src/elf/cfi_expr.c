@@ -2,11 +2,11 @@
 /*
  * From CFI's rules to what a row can say.
  *
- * Compilers and linkers write only four kinds of DWARF expressions on x86-64 outside of hand-written assembly:
+ * Compilers and linkers write only a few kinds of DWARF expressions on x86-64 outside of hand-written assembly:
  *   PLT         breg7 8; breg16 0; lit15; and; litN; ge; lit3; shl; plus   (binutils elfxx-x86: N = 11, or 5, 9 for
  * IBT) DRAP        CFA: breg6 off; deref, rbp: breg6 0           (gcc: dwarf2cfi.cc, stack realigned through r10)
  *   signal      CFA: breg7 160; deref, rbp: breg7 120, pc: breg7 168       (glibc __restore_rt: struct ucontext at rsp)
- *   registers   breg7 off for the callee-saved ones in signal frames
+ *   plain       CFA: breg7 off                                             (hand-written: the same as def_cfa rsp, off)
  * Everything else is SP_ROW_BAD.
  */
 #include <dwarf.h>
@@ -53,11 +53,15 @@ void sp_elf_expr_to_cfa(struct sp_elf_cursor expr, struct sp_elf_cfa *ret)
 	uint8_t op;
 
 	*ret = (struct sp_elf_cfa){.kind = SP_ELF_CFA_OTHER};
-	if (is_plt(expr, &off))
+	if (is_plt(expr, &off)) {
 		*ret = (struct sp_elf_cfa){.kind = SP_ELF_CFA_PLT, .off = off};
-	else if (is_breg(&expr, &op, &off) && expr.end - expr.p == 1 && *expr.p == DW_OP_deref)
-		*ret = (struct sp_elf_cfa){.kind = op == DW_OP_breg6 ? SP_ELF_CFA_RBP_DEREF : SP_ELF_CFA_RSP_DEREF,
-					   .off = off};
+	} else if (is_breg(&expr, &op, &off)) {
+		if (expr.p == expr.end)
+			*ret = (struct sp_elf_cfa){.kind = SP_ELF_CFA_REG, .reg = op - DW_OP_breg0, .off = off};
+		else if (expr.end - expr.p == 1 && *expr.p == DW_OP_deref)
+			*ret = (struct sp_elf_cfa){
+			    .kind = op == DW_OP_breg6 ? SP_ELF_CFA_RBP_DEREF : SP_ELF_CFA_RSP_DEREF, .off = off};
+	}
 }
 
 void sp_elf_expr_to_rule(struct sp_elf_cursor expr, struct sp_elf_rule *ret)
