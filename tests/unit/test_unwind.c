@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The tables of a real process (this one): every executable mapping has its range, every function its row. */
+#include <dlfcn.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+
+#include "unwind/unwind.h"
+
+/* A child that is like us and sleeps: a process cannot open itself. */
+static pid_t child;
+
+static int start_child(void **state)
+{
+	(void)state;
+	child = fork();
+	if (!child)
+		for (;;)
+			pause();
+	return child < 0;
+}
+
+static int end_child(void **state)
+{
+	(void)state;
+	kill(child, SIGKILL);
+	return waitpid(child, NULL, 0) != child;
+}
+
+static const struct sp_row_range *range_at(const struct sp_unwind *u, uint64_t addr)
+{
+	size_t nr;
+	const struct sp_row_range *r = sp_unwind_ranges(u, &nr);
+
+	for (size_t i = 0; i < nr; i++)
+		if (r[i].start <= addr && addr < r[i].end)
+			return &r[i];
+	return NULL;
+}
+
+static const struct sp_row *row_at(const struct sp_unwind *u, uint64_t addr)
+{
+	const struct sp_row_range *r = range_at(u, addr);
+	const struct sp_row *found = NULL;
+	size_t nr;
+	const struct sp_row *rows = sp_unwind_rows(u, &nr);
+
+	if (!r)
+		return NULL;
+	assert_true(r->row0 + (size_t)r->nr_rows <= nr);
+	for (size_t i = r->row0; i < r->row0 + (size_t)r->nr_rows && rows[i].pc <= addr - r->base; i++)
+		found = &rows[i];
+	return found;
+}
+
+static struct sp_unwind *tables(struct sp_proc **ret_proc)
+{
+	struct sp_unwind *u;
+	struct sp_maps maps;
+
+	assert_int_equal(sp_proc_open(NULL, child, ret_proc, NULL), 0);
+	assert_int_equal(sp_unwind_new(1 << 24, &u), 0);
+	assert_int_equal(sp_proc_maps(*ret_proc, &maps, NULL), 0);
+	assert_int_equal(sp_unwind_update(u, *ret_proc, &maps), 0);
+	sp_maps_done(&maps);
+	return u;
+}
+
+static void at_entry_the_cfa_is_8_above_rsp(void **state)
+{
+	/* cmocka and libc, both at addresses that the child shares with us */
+	const uintptr_t entries[] = {(uintptr_t)dlsym(RTLD_DEFAULT, "malloc"), (uintptr_t)dlsym(RTLD_DEFAULT, "qsort"),
+				     (uintptr_t)at_entry_the_cfa_is_8_above_rsp, (uintptr_t)tables};
+	struct sp_proc *p;
+	struct sp_unwind *u = tables(&p);
+	(void)state;
+
+	for (size_t i = 0; i < SP_ARRAY_SIZE(entries); i++) {
+		const struct sp_row *row = row_at(u, entries[i]);
+		assert_non_null(row);
+		assert_int_equal(row->kind, SP_ROW_RSP);
+		assert_int_equal(row->cfa_off, 8);
+		assert_int_equal(row->rbp_off, SP_ROW_RBP_SAME);
+	}
+	sp_unwind_free(u);
+	sp_proc_close(p);
+}
+
+static void an_update_without_change_adds_no_rows(void **state)
+{
+	struct sp_proc *p;
+	struct sp_unwind *u = tables(&p);
+	struct sp_maps maps;
+	size_t before, after;
+	(void)state;
+
+	sp_unwind_rows(u, &before);
+	assert_int_equal(sp_proc_maps(p, &maps, NULL), 0);
+	assert_int_equal(sp_unwind_update(u, p, &maps), 0);
+	sp_maps_done(&maps);
+	sp_unwind_rows(u, &after);
+	assert_int_equal(before, after);
+	assert_true(before > 1000);
+	assert_true(sp_unwind_nr_files(u) >= 3);
+	sp_unwind_free(u);
+	sp_proc_close(p);
+}
+
+static void a_full_pool_leaves_files_without_rows(void **state)
+{
+	struct sp_proc *p;
+	struct sp_unwind *u;
+	struct sp_maps maps;
+	size_t nr;
+	(void)state;
+
+	assert_int_equal(sp_proc_open(NULL, child, &p, NULL), 0);
+	assert_int_equal(sp_unwind_new(100, &u), 0);
+	assert_int_equal(sp_proc_maps(p, &maps, NULL), 0);
+	assert_int_equal(sp_unwind_update(u, p, &maps), 0);
+	sp_unwind_rows(u, &nr);
+	assert_true(nr <= 100);
+	assert_non_null(range_at(u, (uintptr_t)dlsym(RTLD_DEFAULT, "malloc")));
+	sp_maps_done(&maps);
+	sp_unwind_free(u);
+	sp_proc_close(p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(at_entry_the_cfa_is_8_above_rsp),
+	    cmocka_unit_test(an_update_without_change_adds_no_rows),
+	    cmocka_unit_test(a_full_pool_leaves_files_without_rows),
+	};
+
+	return cmocka_run_group_tests(tests, start_child, end_child);
+}
