@@ -58,4 +58,7 @@ void sp_symbolizer_refresh(struct sp_symbolizer *s);
  */
 unsigned sp_symbolize(struct sp_symbolizer *s, uint64_t address, bool is_return, struct sp_frame *ret, unsigned max);
 
+/* Frames that came without a name because the memory for names was full. */
+uint64_t sp_symbolizer_nr_unnamed(const struct sp_symbolizer *s);
+
 #endif

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The symbolizer of a process. Who may explain an address, the first that can:
+ *   1. an ELF file mapped there now as code
+ *   2. the perf map of a JIT, when anonymous code is there now
+ *   3. an ELF file that was mapped there when we last looked, and is not any more
+ *   4. the perf map, when what is there now is no code (JITs that take turns between writable and executable)
+ *   5. the name of the mapping, or "[jit]" for code of which nothing is known
+ * Opening lists the mappings and opens the files of code; nothing of a file is read before an address in it is asked.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "symbolize/process.h"
+
+#define HOST_DEBUG_DIR "/usr/lib/debug"
+#define MAX_DEBUG_BYTES                                                                                                \
+	(16ull << 30) /* of all files together: they are read into memory unless only root writes them */
+
+struct process {
+	struct sp_symbolizer s;
+	struct sp_images images;
+	struct sp_jit jit;
+	struct sp_debug_search search;
+	struct sp_object_options object_options;
+	uint64_t debug_bytes_left;
+};
+
+static int open_in_target(void *ctx, const char *path)
+{
+	return sp_proc_open_path(ctx, path, NULL);
+}
+
+/* ---- frames of an ELF file ---- */
+
+static void set_image(const struct sp_image *image, struct sp_frame *f)
+{
+	f->module = image->name;
+	f->module_path = image->path;
+	f->build_id = image->build_id;
+}
+
+static void set_object_frame(struct process *p, const struct sp_object_frame *of, struct sp_frame *f)
+{
+	sp_symbolizer_set_function(&p->s, f, of->name);
+	f->file = sp_names_add(&p->s.names, of->file);
+	f->line = f->file ? of->line : 0;
+	f->inlined = of->inlined;
+}
+
+static unsigned resolve_object(struct process *p, struct sp_object *o, uint64_t vaddr, bool is_return,
+			       const struct sp_image *image, struct sp_frame *ret, unsigned max)
+{
+	struct sp_object_frame frames[SP_FRAMES_MAX];
+	uint64_t start;
+	unsigned nr = sp_object_frames(o, vaddr, frames, max < SP_FRAMES_MAX ? max : SP_FRAMES_MAX, &start);
+
+	for (unsigned i = 0; i < nr; i++) {
+		set_image(image, &ret[i]);
+		ret[i].module_offset = vaddr + is_return;
+		set_object_frame(p, &frames[i], &ret[i]);
+		ret[i].offset = vaddr + is_return - start;
+	}
+	return nr;
+}
+
+/* 0: the file is not ELF. An ELF file that does not cover the address gives its name only. */
+static unsigned resolve_region(struct process *p, const struct sp_region *r, uint64_t pc, bool is_return,
+			       struct sp_frame *ret, unsigned max)
+{
+	struct sp_object *o;
+	uint64_t vaddr;
+
+	if (!r || r->image == SP_NO_IMAGE)
+		return 0;
+	o = sp_images_object(&p->images, r->image, r, &p->object_options);
+	if (!o)
+		return 0;
+	const struct sp_image *image = sp_vec_at(&p->images.images, struct sp_image, r->image);
+	if (sp_object_vaddr(o, pc - r->start + r->offset, &vaddr))
+		return resolve_object(p, o, vaddr, is_return, image, ret, max);
+	set_image(image, ret);
+	return 1;
+}
+
+/* ---- frames of anything else ---- */
+
+static unsigned resolve_jit(struct process *p, uint64_t pc, bool is_return, struct sp_frame *ret)
+{
+	const char *name;
+	const struct sp_perfmap_entry *e = sp_jit_find(&p->jit, pc, &name);
+
+	if (!e)
+		return 0;
+	ret->module = sp_names_add(&p->s.names, "[jit]");
+	ret->module_offset = pc + is_return;
+	ret->offset = pc + is_return - e->start;
+	ret->raw_function = ret->function = sp_names_add(&p->s.names, name);
+	return 1;
+}
+
+static unsigned resolve_mapping(struct process *p, const struct sp_region *code, uint64_t pc, struct sp_frame *ret)
+{
+	const struct sp_mapping *m = sp_maps_find(&p->images.maps, pc);
+
+	if (code && code->image != SP_NO_IMAGE) {
+		set_image(sp_vec_at(&p->images.images, struct sp_image, code->image), ret);
+	} else if (m && m->path[0]) {
+		const char *slash = m->path[0] == '/' ? strrchr(m->path, '/') : NULL;
+
+		ret->module = sp_names_add(&p->s.names, slash && slash[1] ? slash + 1 : m->path);
+		ret->module_path = sp_names_add(&p->s.names, m->path);
+	} else if (code) {
+		ret->module = sp_names_add(&p->s.names, "[jit]");
+		ret->module_offset = ret->address;
+	}
+	return 1;
+}
+
+static unsigned resolve(struct sp_symbolizer *s, uint64_t address, bool is_return, struct sp_frame *ret, unsigned max,
+			bool *ret_keep)
+{
+	struct process *p = (struct process *)s;
+	uint64_t pc = address - is_return;
+	const struct sp_region *code = sp_images_find_live(&p->images, pc);
+	unsigned nr = resolve_region(p, code, pc, is_return, ret, max);
+
+	if (!nr && code)
+		nr = resolve_jit(p, pc, is_return, ret);
+	if (!nr)
+		nr = resolve_region(p, sp_images_find_dead(&p->images, pc), pc, is_return, ret, max);
+	if (!nr && !code)
+		nr = resolve_jit(p, pc, is_return, ret);
+	if (nr)
+		return nr;
+	*ret_keep = false; /* a later look at the perf map may know it */
+	return resolve_mapping(p, code, pc, ret);
+}
+
+/* ---- life ---- */
+
+static bool refresh(struct sp_symbolizer *s)
+{
+	struct process *p = (struct process *)s;
+	bool has_changed;
+
+	sp_jit_refresh(&p->jit);
+	return sp_images_refresh(&p->images, &has_changed, NULL) == 0 && has_changed;
+}
+
+static void close_process(struct sp_symbolizer *s)
+{
+	struct process *p = (struct process *)s;
+
+	sp_images_done(&p->images);
+	sp_jit_done(&p->jit);
+	sp_debuginfod_close(p->search.servers);
+	free(p);
+}
+
+static const struct sp_symbolizer_ops ops = {.resolve = resolve, .refresh = refresh, .close = close_process};
+
+static void init(struct process *p, struct sp_proc *proc, const struct sp_symbolize_options *opt)
+{
+	sp_symbolizer_init(&p->s, &ops);
+	sp_images_init(&p->images, proc, &p->s.names);
+	sp_jit_init(&p->jit, proc);
+	p->search = (struct sp_debug_search){
+	    .open_in_target = open_in_target,
+	    .ctx = proc,
+	    .host_dir = HOST_DEBUG_DIR,
+	};
+	p->debug_bytes_left = MAX_DEBUG_BYTES;
+	p->object_options = (struct sp_object_options){
+	    .search = &p->search,
+	    .debug_bytes_left = &p->debug_bytes_left,
+	    .no_lines = opt && opt->no_lines,
+	};
+	if (opt && opt->debuginfod)
+		p->search.servers = sp_debuginfod_open();
+}
+
+int sp_symbolizer_open(struct sp_proc *proc, const struct sp_symbolize_options *opt, struct sp_symbolizer **ret,
+		       struct sp_why *why)
+{
+	struct process *p = calloc(1, sizeof(*p));
+	bool has_changed;
+	int err;
+
+	if (!p)
+		return sp_why_set(why, SP_FAULT_OURS, ENOMEM, "cannot read symbols: out of memory");
+	init(p, proc, opt);
+	err = sp_images_refresh(&p->images, &has_changed, why);
+	if (err)
+		sp_symbolizer_close(&p->s);
+	else
+		*ret = &p->s;
+	return err;
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The symbolizer that callers see.
+ *
+ * Memory: strings given out live until close, so they are interned and never freed (names.c); the table of answers
+ * holds only pointers to them and is dropped whole when full or when mappings changed. What grows is therefore the
+ * number of different names in the target. At MAX_NAME_BYTES no new one is taken: frames then come without it, and
+ * sp_symbolizer_nr_unnamed() counts them. Only a JIT that invents names for days gets there.
+ */
+#include "symbolize/symbolizer.h"
+
+#include <string.h>
+
+#include "symbolize/demangle.h"
+
+#define MAX_NAME_BYTES (256u << 20)
+
+void sp_symbolizer_init(struct sp_symbolizer *s, const struct sp_symbolizer_ops *ops)
+{
+	s->ops = ops;
+	sp_names_init(&s->names, MAX_NAME_BYTES);
+	sp_answers_init(&s->answers);
+}
+
+void sp_symbolizer_close(struct sp_symbolizer *s)
+{
+	if (!s)
+		return;
+	sp_names_done(&s->names);
+	sp_answers_done(&s->answers);
+	s->ops->close(s);
+}
+
+void sp_symbolizer_refresh(struct sp_symbolizer *s)
+{
+	if (s->ops->refresh && s->ops->refresh(s))
+		sp_answers_clear(&s->answers);
+}
+
+uint64_t sp_symbolizer_nr_unnamed(const struct sp_symbolizer *s)
+{
+	return s->names.nr_refused;
+}
+
+/* "memcpy@@GLIBC_2.14" -> "memcpy": binutils writes versions into .symtab. */
+static const char *without_version(const char *name, char *buf, size_t size)
+{
+	const char *at = strchr(name, '@');
+	size_t len = at ? (size_t)(at - name) : 0;
+
+	if (!len || len >= size)
+		return name;
+	memcpy(buf, name, len);
+	buf[len] = '\0';
+	return buf;
+}
+
+void sp_symbolizer_set_function(struct sp_symbolizer *s, struct sp_frame *f, const char *raw)
+{
+	char plain[SP_NAME_MAX_BYTES], text[SP_NAME_MAX_BYTES];
+	const char *name;
+
+	if (!raw)
+		return;
+	f->raw_function = sp_names_add(&s->names, raw);
+	name = without_version(raw, plain, sizeof(plain));
+	raw = sp_demangle(name, text, sizeof(text));
+	f->function = sp_names_add(&s->names, raw ? raw : name);
+}
+
+unsigned sp_symbolize(struct sp_symbolizer *s, uint64_t address, bool is_return, struct sp_frame *ret, unsigned max)
+{
+	struct sp_frame frames[SP_FRAMES_MAX];
+	bool keep = true;
+	unsigned nr;
+
+	if (!max)
+		return 0;
+	nr = sp_answers_find(&s->answers, address, is_return, ret, max);
+	if (nr)
+		return nr;
+	for (unsigned i = 0; i < SP_FRAMES_MAX; i++)
+		frames[i] = (struct sp_frame){.address = address};
+	nr = s->ops->resolve(s, address, is_return, frames, SP_FRAMES_MAX, &keep);
+	if (!nr) /* nothing known is an answer, too */
+		nr = 1;
+	if (keep)
+		sp_answers_add(&s->answers, address, is_return, frames, nr);
+	if (nr > max)
+		nr = max;
+	memcpy(ret, frames, nr * sizeof(*ret));
+	return nr;
+}

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What the kinds of symbolizers (process, kernel, table) share: strings, the cache, one ops struct. */
+#ifndef SEEP_SYMBOLIZE_SYMBOLIZER_H
+#define SEEP_SYMBOLIZE_SYMBOLIZER_H
+
+#include "symbolize/answers.h"
+#include "symbolize/names.h"
+#include "symbolize/symbolize.h"
+
+#define SP_FRAMES_MAX 64 /* source-level frames of one address */
+
+struct sp_symbolizer_ops {
+	/* As sp_symbolize(), without the cache. frames[].address is set already. *ret_keep false: ask again next time.
+	 */
+	unsigned (*resolve)(struct sp_symbolizer *s, uint64_t address, bool is_return, struct sp_frame *ret,
+			    unsigned max, bool *ret_keep);
+	bool (*refresh)(struct sp_symbolizer *s); /* true: old answers may be wrong now */
+	void (*close)(struct sp_symbolizer *s);   /* frees what the kind owns and the struct itself */
+};
+
+struct sp_symbolizer {
+	const struct sp_symbolizer_ops *ops;
+	struct sp_names names;
+	struct sp_answers answers;
+};
+
+void sp_symbolizer_init(struct sp_symbolizer *s, const struct sp_symbolizer_ops *ops);
+
+/* Interns `raw` and its demangled form into a frame; raw may be NULL. */
+void sp_symbolizer_set_function(struct sp_symbolizer *s, struct sp_frame *f, const char *raw);
+
+#endif
