@@ -29,9 +29,11 @@ struct parser {
 /* The table in getopt_long's terms; the rows' defaults go to their fields. */
 static int prepare(struct parser *p)
 {
-	/* '-': words come in their order, so that "--" can be told; '+': stop at the first; ':': we do the talking. */
-	size_t len = (size_t)sprintf(p->shorts, "%s", p->command == SP_FOR_SEEP ? "+:" : "-:");
+	size_t len = 0;
 
+	/* '-': words come in their order, so that "--" can be told; '+': stop at the first; ':': we do the talking. */
+	p->shorts[len++] = p->command == SP_FOR_SEEP ? '+' : '-';
+	p->shorts[len++] = ':';
 	for (const struct sp_opt *o = sp_opt_first(p->command); o; o = sp_opt_next(o, p->command)) {
 		int err = o->def ? sp_opt_store(o, o->def, p->args, p->why) : 0;
 

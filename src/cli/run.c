@@ -93,18 +93,17 @@ int sp_run_init(struct sp_run *run, const struct sp_cli *cli, const struct sp_ar
 
 int sp_run_talk_stderr(const struct sp_run *run, enum sp_notice n, pid_t pid, const char *text)
 {
-	const char *name = run->cli->program;
+	bool is_recording = run->session.engine_config.replay_file != NULL;
+	/* Attaching may take a second or two: a person wants to know for whom. */
+	bool is_told = n == SP_NOTICE_TARGET ? isatty(STDERR_FILENO) : n == SP_NOTICE_WATCHING;
+	const char *doing = n == SP_NOTICE_TARGET ? "attaching to" : "watching";
 
 	if (n == SP_NOTICE_INFO || n == SP_NOTICE_ENDED)
-		fprintf(stderr, "%s: %s\n", name, text);
-	else if (n == SP_NOTICE_WATCHING)
-		fprintf(stderr, "%s: watching: %s\n", name, text);
-	else if (!isatty(STDERR_FILENO)) /* it may take a second or two: a person wants to know for whom */
-		return 0;
-	else if (pid)
-		fprintf(stderr, "%s: attaching to %s (pid %d)\n", name, text, (int)pid);
-	else
-		fprintf(stderr, "%s: attaching to the kernel\n", name);
+		fprintf(stderr, "%s: %s\n", run->cli->program, text);
+	else if (is_told && !is_recording && pid)
+		fprintf(stderr, "%s: %s pid %d: %s\n", run->cli->program, doing, (int)pid, text);
+	else if (is_told && !is_recording)
+		fprintf(stderr, "%s: %s the kernel: %s\n", run->cli->program, doing, text);
 	return 0;
 }
 

@@ -296,7 +296,7 @@ static void trace_ranks_by_growth_and_talks_on_stderr(void **state)
 	(void)state;
 	assert_int_equal(r.status, 0);
 	assert_string_equal(r.out, "report by trace\n");
-	assert_string_equal(r.err, "seep: watching: engine\nseep: ended\n");
+	assert_string_equal(r.err, "seep: watching pid 12512: engine\nseep: ended\n");
 	assert_string_equal(fake.seen.target, "redis-server");
 	assert_int_equal(fake.seen.sort, SP_SORT_GROWTH);
 	assert_int_equal(fake.seen.list, SP_LIST_NONE);
@@ -411,7 +411,7 @@ static void a_reader_that_went_away_is_no_failure(void **state)
 	r = run("seep trace app");
 	assert_int_equal(r.status, 0);
 	assert_int_equal(fake.report_ret, -EPIPE);
-	assert_string_equal(r.err, "seep: watching: engine\nseep: ended\n");
+	assert_string_equal(r.err, "seep: watching pid 12512: engine\nseep: ended\n");
 }
 
 static void a_full_disk_is_said_and_is_status_3(void **state)
