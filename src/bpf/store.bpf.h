@@ -27,6 +27,9 @@ static __always_inline void count_lost(u32 id)
 		__sync_fetch_and_add(n, 1);
 }
 
+/* The engine looks several times a second by itself; it is woken when this much (bytes) is waiting. */
+#define RING_WAKE (256 << 10)
+
 static __noinline int send_event(u32 kind, u32 fn, u64 addr, u64 size, u64 path)
 {
 	struct sp_bpf_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
@@ -47,7 +50,8 @@ static __noinline int send_event(u32 kind, u32 fn, u64 addr, u64 size, u64 path)
 	e->cpu = bpf_get_smp_processor_id();
 	e->pad = 0;
 	bpf_get_current_comm(e->comm, sizeof(e->comm));
-	bpf_ringbuf_submit(e, 0);
+	bpf_ringbuf_submit(e, bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > RING_WAKE ? BPF_RB_FORCE_WAKEUP
+											: BPF_RB_NO_WAKEUP);
 	return 0;
 }
 
