@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Fails the 1st, 2nd, 3rd... allocation of a scenario. For test programs of the list `units_alloc`, which are linked
- *with
- * --wrap for these functions: the room under test calls them, the C library and cmocka do not.
+ * Fails the 1st, 2nd, 3rd... allocation of a scenario, for test programs of the list `units_alloc`: there the calls of
+ * the rooms under test go through the functions below, those of the C library and of cmocka do not.
  *
- *	do alloc_arm(n++), scenario(); while (alloc_disarm());	// until the scenario needs no more allocations
+ *	do alloc_arm(n++), scenario(); while (alloc_disarm());
  */
 #ifndef SEEP_TESTS_FAILING_ALLOC_H
 #define SEEP_TESTS_FAILING_ALLOC_H
