@@ -14,7 +14,7 @@
 /* A bytes literal as Python's repr() writes it. 4 bytes a character at most, and 4 more. */
 static void python_bytes(char *dst, size_t size, const char *src, size_t max)
 {
-	char quote = memchr(src, '\'', strnlen(src, max)) && !memchr(src, '"', strnlen(src, max)) ? '"' : '\'';
+	unsigned char quote = memchr(src, '\'', strnlen(src, max)) && !memchr(src, '"', strnlen(src, max)) ? '"' : '\'';
 	size_t n = (size_t)snprintf(dst, size, "b%c", quote);
 
 	for (size_t i = 0; i < max && src[i] && n + 6 < size; i++) {

@@ -22,7 +22,8 @@ static const struct sp_choice engines[] = {{"auto", 0}, SP_ENGINES(ENGINE){NULL,
 static const struct sp_choice colors[] = {{"auto", 0}, {"always", 0}, {"never", 0}, {NULL, 0}};
 
 /* The type of a row and the type of its field agree, or this does not compile. */
-#define FIELD(ctype, f) (offsetof(struct sp_args, f) + 0 * sizeof(_Generic(&((struct sp_args *)0)->f, ctype * : 0)))
+#define FIELD(ctype, f)                                                                                                \
+	(offsetof(struct sp_args, f) + 0 * sizeof(_Generic(&((struct sp_args *)0)->f, __typeof__(ctype) * : 0)))
 
 /*                               type             field                           min  max  unit  choices */
 #define FLAG(f)                SP_OPT_FLAG, FIELD(bool, f), 0, 0, 0, NULL
@@ -41,79 +42,79 @@ static const struct sp_choice colors[] = {{"auto", 0}, {"always", 0}, {"never", 
 #define WORD        SP_OPT_POSITIONAL
 #define ATTACH_WORD (SP_OPT_POSITIONAL | SP_OPT_ONLY_ATTACH)
 
-/* letter, name, argument, type and field, default, commands, how, help */
+/* name, argument, letter, type and field, default, commands, how, help */
 const struct sp_opt sp_opts[] = {
     /* words in their places */
-    {0, "PID|NAME", "PID|NAME", STRING(target), NULL, T, ATTACH_WORD,
+    {"PID|NAME", "PID|NAME", 0, STRING(target), NULL, T, ATTACH_WORD,
      "the process to watch, or the name of its program"},
-    {0, "INTERVAL", "INTERVAL", DURATION(interval_ns, 10 * NS_PER_MS, NS_PER_SEC), "5", T | K | M, WORD,
+    {"INTERVAL", "INTERVAL", 0, DURATION(interval_ns, 10 * NS_PER_MS, NS_PER_SEC), "5", T | K | M, WORD,
      "seconds between two reports; 500ms, 2m and 1h work too"},
-    {0, "COUNT", "COUNT", U64(count, 1, UINT64_MAX), NULL, T | K | M, WORD,
+    {"COUNT", "COUNT", 0, U64(count, 1, UINT64_MAX), NULL, T | K | M, WORD,
      "how many reports to print before ending; without it, until interrupted"},
-    {0, "CMD ARG...", "CMD ARG...", ARGV(argv), NULL, T, WORD,
+    {"CMD ARG...", "CMD ARG...", 0, ARGV(argv), NULL, T, WORD,
      "a program to start and to watch from its first instruction; its own options follow it"},
-    {0, "COMMAND", "COMMAND", STRING(topic), NULL, SP_FOR_HELP, WORD, "the command to explain"},
+    {"COMMAND", "COMMAND", 0, STRING(topic), NULL, SP_FOR_HELP, WORD, "the command to explain"},
 
     /* what to watch */
-    {'p', "pid", "PID|NAME", STRING(target), NULL, M, 0,
+    {"pid", "PID|NAME", 'p', STRING(target), NULL, M, 0,
      "the process to watch, or the name of its program; without -p and -c, the kernel's allocators"},
-    {'c', "command", "COMMAND", STRING(command), NULL, M, 0,
+    {"command", "COMMAND", 'c', STRING(command), NULL, M, 0,
      "start COMMAND and watch it from its first instruction; quotes and backslashes work as in a shell, nothing else "
      "does"},
-    {'O', "obj", "OBJ", STRING(object), "c", M, 0,
+    {"obj", "OBJ", 'O', STRING(object), "c", M, 0,
      "look for the allocator in this file only, as the target names it; 'c' stands for the one that the target itself "
      "uses"},
-    {'O', "obj", "FILE", STRING(object), NULL, T, 0,
+    {"obj", "FILE", 'O', STRING(object), NULL, T, 0,
      "look for the allocator in this file only, as the target names it, instead of where the target itself finds it"},
-    {0, "symbols-prefix", "PREFIX", STRING(symbols_prefix), NULL, T | M, 0,
+    {"symbols-prefix", "PREFIX", 0, STRING(symbols_prefix), NULL, T | M, 0,
      "what stands before the allocator's symbols, as je_ in je_malloc"},
-    {0, "percpu", NULL, FLAG(percpu), NULL, K | M, 0, "kernel: watch per-cpu allocations instead of slab and pages"},
-    {0, "wa-missing-free", NULL, FLAG(wa_missing_free), NULL, K | M, 0,
+    {"percpu", NULL, 0, FLAG(percpu), NULL, K | M, 0, "kernel: watch per-cpu allocations instead of slab and pages"},
+    {"wa-missing-free", NULL, 0, FLAG(wa_missing_free), NULL, K | M, 0,
      "kernel: take an allocation at a known address as the free of the older block there, for frees that the kernel "
      "does not report"},
 
     /* what to show */
-    {'t', "trace", NULL, FLAG(trace_events), NULL, M, 0, "print every allocator call as it happens, and no reports"},
-    {'a', "show-allocs", NULL, FLAG(list), NULL, M, 0, "print the address and size of each outstanding block"},
-    {'a', "list", NULL, FLAG(list), NULL, T | K, 0, "print the blocks of each call path: address, size, age"},
-    {'T', "top", "N", U64(top, 0, 1000000), "10", T | K | M, 0, "how many call paths to print; 0: all"},
-    {'o', "older", "MS", DURATION(older_ns, 0, NS_PER_MS), "500", M, 0,
+    {"trace", NULL, 't', FLAG(trace_events), NULL, M, 0, "print every allocator call as it happens, and no reports"},
+    {"show-allocs", NULL, 'a', FLAG(list), NULL, M, 0, "print the address and size of each outstanding block"},
+    {"list", NULL, 'a', FLAG(list), NULL, T | K, 0, "print the blocks of each call path: address, size, age"},
+    {"top", "N", 'T', U64(top, 0, 1000000), "10", T | K | M, 0, "how many call paths to print; 0: all"},
+    {"older", "MS", 'o', DURATION(older_ns, 0, NS_PER_MS), "500", M, 0,
      "leave out blocks younger than this many milliseconds"},
-    {'o', "older", "TIME", DURATION(older_ns, 0, 0), "500ms", T | K, 0,
+    {"older", "TIME", 'o', DURATION(older_ns, 0, 0), "500ms", T | K, 0,
      "leave out blocks younger than this; 0 shows everything"},
-    {0, "sort", "KEY", CHOICE(sort, sorts_seep), "growth", T | K, 0,
+    {"sort", "KEY", 0, CHOICE(sort, sorts_seep), "growth", T | K, 0,
      "which call paths come first; equal ones go by size"},
-    {0, "sort", "KEY", CHOICE(sort, sorts_memleak), "size", M, 0, "which call paths count as the top ones"},
-    {0, "combined-only", NULL, FLAG(combined_only), NULL, M, 0,
+    {"sort", "KEY", 0, CHOICE(sort, sorts_memleak), "size", M, 0, "which call paths count as the top ones"},
+    {"combined-only", NULL, 0, FLAG(combined_only), NULL, M, 0,
      "print bytes and counts by call path, of blocks of any age, without addresses"},
-    {'z', "min-size", "BYTES", BYTES(min_size, 0), NULL, T | K | M, 0,
+    {"min-size", "BYTES", 'z', BYTES(min_size, 0), NULL, T | K | M, 0,
      "leave out smaller blocks; K, M, G or T may follow the number"},
-    {'Z', "max-size", "BYTES", BYTES(max_size, 1), NULL, T | K | M, 0, "leave out larger blocks"},
-    {0, "show-pc", NULL, FLAG(show_pc), NULL, M, 0, "print the address of each frame, as newer bcc does"},
-    {0, "json", NULL, FLAG(json), NULL, T | K, 0, "print each report as one JSON object on one line"},
-    {0, "color", "WHEN", CHOICE(color, colors), "auto", T | K, 0,
+    {"max-size", "BYTES", 'Z', BYTES(max_size, 1), NULL, T | K | M, 0, "leave out larger blocks"},
+    {"show-pc", NULL, 0, FLAG(show_pc), NULL, M, 0, "print the address of each frame, as newer bcc does"},
+    {"json", NULL, 0, FLAG(json), NULL, T | K, 0, "print each report as one JSON object on one line"},
+    {"color", "WHEN", 0, CHOICE(color, colors), "auto", T | K, 0,
      "colours; auto: on a terminal, unless NO_COLOR is set"},
-    {0, "debuginfod", NULL, FLAG(debuginfod), NULL, T, 0,
+    {"debuginfod", NULL, 0, FLAG(debuginfod), NULL, T, 0,
      "ask the servers in DEBUGINFOD_URLS for missing debug information"},
-    {0, "no-lines", NULL, FLAG(no_lines), NULL, T, 0, "functions only, no source lines: cheaper"},
+    {"no-lines", NULL, 0, FLAG(no_lines), NULL, T, 0, "functions only, no source lines: cheaper"},
 
     /* how to watch */
-    {'e', "engine", "ENGINE", CHOICE(engine, engines), "auto", T | K | M, 0,
+    {"engine", "ENGINE", 'e', CHOICE(engine, engines), "auto", T | K | M, 0,
      "how to watch; auto takes the best that works here"},
-    {'s', "sample-rate", "N", U64(sample, 1, UINT32_MAX), "1", M, 0,
+    {"sample-rate", "N", 's', U64(sample, 1, UINT32_MAX), "1", M, 0,
      "record one allocation in N and scale the numbers up; 1: all, exact"},
-    {'s', "sample", "N", U64(sample, 1, UINT32_MAX), "1", T | K, 0,
+    {"sample", "N", 's', U64(sample, 1, UINT32_MAX), "1", T | K, 0,
      "record one allocation in N and scale the numbers up; 1: all, exact"},
-    {0, "max-blocks", "N", U64(max_blocks, 1, 1u << 30), NULL, T | K | M, 0,
+    {"max-blocks", "N", 0, U64(max_blocks, 1, 1u << 30), NULL, T | K | M, 0,
      "room for this many blocks at a time; what does not fit is counted and reported"},
-    {0, "max-paths", "N", U64(max_paths, 1, 1u << 26), NULL, T | K | M, 0, "room for this many call paths"},
-    {0, "replay", "FILE", STRING(replay), NULL, T | K | M, 0,
+    {"max-paths", "N", 0, U64(max_paths, 1, 1u << 26), NULL, T | K | M, 0, "room for this many call paths"},
+    {"replay", "FILE", 0, STRING(replay), NULL, T | K | M, 0,
      "show a recording (doc/replay-format.md) instead of watching; needs no privileges"},
-    {0, "ebpf", NULL, FLAG(ebpf), NULL, M, HIDDEN, "refused: there is no C text to print"},
+    {"ebpf", NULL, 0, FLAG(ebpf), NULL, M, HIDDEN, "refused: there is no C text to print"},
 
-    {'h', "help", NULL, FLAG(help), NULL, ALL, 0, "print this help and end"},
-    {0, "version", NULL, FLAG(version), NULL, SP_FOR_SEEP | M, 0, "print the version and end"},
-    {0, NULL, NULL, FLAG(help), NULL, 0, 0, NULL},
+    {"help", NULL, 'h', FLAG(help), NULL, ALL, 0, "print this help and end"},
+    {"version", NULL, 0, FLAG(version), NULL, SP_FOR_SEEP | M, 0, "print the version and end"},
+    {NULL, NULL, 0, FLAG(help), NULL, 0, 0, NULL},
 };
 
 static const struct sp_opt *find_from(const struct sp_opt *o, unsigned command)

@@ -53,9 +53,9 @@ enum sp_opt_how {
 };
 
 struct sp_opt {
-	char letter;      /* 0: none */
 	const char *name; /* without dashes; of a positional: as shown, "INTERVAL" */
 	const char *arg;  /* what the argument is called; NULL for a flag */
+	char letter;      /* 0: none */
 	enum sp_opt_type type;
 	size_t field;      /* offset in struct sp_args */
 	uint64_t min, max; /* numbers: both included */
