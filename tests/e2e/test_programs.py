@@ -239,7 +239,7 @@ def preloaded(env, name, library):
     libraries = sorted(glob.glob(f"/usr/lib/*/{library}"))
     if not libraries:
         raise Skip(f"{library} is not installed")
-    v = victim(env, name, env={**os.environ, "LD_PRELOAD": libraries[0]})
+    v = victim(env, name, preload=libraries[0])
     with open(f"/proc/{v.pid}/maps") as f:
         check(library in f.read(), f"{library} is not loaded")
     return v

@@ -169,6 +169,7 @@ def library_loaded_after_attaching(env):
     v = victim(env, "dlopener")
     t = trace(env, v.pid).wait_attached()
     v.command(f"load {env.victim_path('plugin.so')}")
+    t.wait_report().wait_report()
     truth = v.command("call")
     t.wait_report().wait_report()
     check_truth(t.json()[-1], truth)
@@ -176,6 +177,21 @@ def library_loaded_after_attaching(env):
     t.wait_report().wait_report()
     report = t.interrupt().json()[-1]
     check_truth(report, truth)
+
+
+@test()
+def library_that_leaks_the_moment_it_is_loaded(env):
+    """There is no time to read its unwind data: numbers and leaf are exact, and a stack that ends early is counted."""
+    v = victim(env, "dlopener")
+    t = trace(env, v.pid).wait_attached()
+    v.send(f"load {env.victim_path('plugin.so')}")
+    v.send("call")
+    v.wait_for(lambda: len(v.out) >= 4, "both commands are done")
+    truth = [e for e in v.events() if e["event"] == "path"]
+    report = t.interrupt().json()[-1]
+    check_equal(totals(find_through(report, "plugin_inner")), (truth[0]["bytes"], truth[0]["blocks"]), show(report))
+    whole = totals(find_paths(report, truth[0]["functions"]))[1]
+    check(whole + report["lost"].get("stack_broken", 0) >= truth[0]["blocks"], f"a short stack is not counted\n{show(report)}")
 
 
 @test()

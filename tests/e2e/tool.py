@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tool under test, its output as data, the victims' truth, and the comparison of the two."""
 import json
+import os
 import re
 import signal
 
@@ -98,7 +99,9 @@ def trace(env, target, *args, interval="200ms", **kwargs):
                             *args, str(target), interval], **kwargs)
 
 
-def victim(env, name, *args, **kwargs):
+def victim(env, name, *args, preload=None, **kwargs):
+    if preload:
+        kwargs["env"] = {**os.environ, "LD_PRELOAD": preload}
     return env.start(Victim, [env.victim_path(name), *args], **kwargs).wait_ready()
 
 

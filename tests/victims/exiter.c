@@ -23,6 +23,7 @@ __attribute__((constructor)) static void before_main(void)
 {
 	for (int i = 0; i < NR_EARLY; i++)
 		early_leak();
+	VICTIM_USE(NR_EARLY);
 }
 
 int main(int argc, char **argv)

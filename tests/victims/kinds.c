@@ -11,17 +11,26 @@ enum { ALIGNMENT = 64, LIFETIME_S = 60 };
 
 static void *leak_malloc(size_t size)
 {
-	return malloc(size);
+	void *p = malloc(size);
+
+	VICTIM_USE(p);
+	return p;
 }
 
 static void *leak_calloc(size_t size)
 {
-	return calloc(size, 1);
+	void *p = calloc(size, 1);
+
+	VICTIM_USE(p);
+	return p;
 }
 
 static void *leak_realloc(size_t size)
 {
-	return realloc(malloc(17), size);
+	void *p = realloc(malloc(17), size);
+
+	VICTIM_USE(p);
+	return p;
 }
 
 static void *leak_posix_memalign(size_t size)
@@ -33,22 +42,34 @@ static void *leak_posix_memalign(size_t size)
 
 static void *leak_valloc(size_t size)
 {
-	return valloc(size);
+	void *p = valloc(size);
+
+	VICTIM_USE(p);
+	return p;
 }
 
 static void *leak_memalign(size_t size)
 {
-	return memalign(ALIGNMENT, size);
+	void *p = memalign(ALIGNMENT, size);
+
+	VICTIM_USE(p);
+	return p;
 }
 
 static void *leak_pvalloc(size_t size)
 {
-	return pvalloc(size);
+	void *p = pvalloc(size);
+
+	VICTIM_USE(p);
+	return p;
 }
 
 static void *leak_aligned_alloc(size_t size)
 {
-	return aligned_alloc(ALIGNMENT, size);
+	void *p = aligned_alloc(ALIGNMENT, size);
+
+	VICTIM_USE(p);
+	return p;
 }
 
 static void *no_leak(size_t size)

@@ -81,7 +81,9 @@ VICTIM_NOINLINE static void map_inner(char *where)
 /* Two pages in the middle are replaced by another call's. */
 VICTIM_NOINLINE static void map_over(void)
 {
-	map_inner(map(8) + 3 * PAGE);
+	char *p = map(8);
+	map_inner(p + 3 * PAGE);
+	VICTIM_USE(p);
 }
 
 VICTIM_NOINLINE static void map_failing(void)
