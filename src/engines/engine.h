@@ -28,16 +28,17 @@ struct sp_event {
 };
 
 struct sp_engine_config {
-	struct sp_proc *target;	    /* NULL: the kernel (or, for replay, the file) */
-	const char *object;	    /* look for the allocator in this file only (as the target names it); NULL: as the target resolves */
-	const char *symbols_prefix; /* before every allocator symbol; NULL: none */
+	struct sp_proc *target; /* NULL: the kernel (or, for replay, the file) */
+	const char *object; /* look for the allocator in this file only (as the target names it); NULL: as the target
+			       resolves */
+	const char *symbols_prefix;  /* before every allocator symbol; NULL: none */
 	uint64_t min_size, max_size; /* record only blocks in this range; max 0: no limit */
-	uint32_t sample_rate;	    /* one call in N, 0 or 1: every one */
-	uint32_t max_blocks;	    /* 0: default */
-	uint32_t max_paths;	    /* 0: default */
-	bool percpu;		    /* kernel: per-cpu allocations instead of slab and pages */
-	bool wa_missing_free;	    /* kernel: an allocation at a known address replaces the old block */
-	const char *replay_file;    /* engine replay */
+	uint32_t sample_rate;        /* one call in N, 0 or 1: every one */
+	uint32_t max_blocks;         /* 0: default */
+	uint32_t max_paths;          /* 0: default */
+	bool percpu;                 /* kernel: per-cpu allocations instead of slab and pages */
+	bool wa_missing_free;        /* kernel: an allocation at a known address replaces the old block */
+	const char *replay_file;     /* engine replay */
 	void (*on_event)(const struct sp_event *e, void *arg); /* NULL: no event stream; called from poll() */
 	void *on_event_arg;
 };
@@ -45,21 +46,21 @@ struct sp_engine_config {
 struct sp_engine; /* what start() made; its first member is the ops pointer */
 
 struct sp_engine_stats {
-	uint64_t start_ns;	    /* from start() to watching */
-	unsigned nr_functions;	    /* hooked */
-	unsigned nr_modules;	    /* with unwind data */
+	uint64_t start_ns;     /* from start() to watching */
+	unsigned nr_functions; /* hooked */
+	unsigned nr_modules;   /* with unwind data */
 	uint64_t nr_rows;
-	const char *allocator;	    /* path of the module whose malloc is watched; NULL: none (kernel) */
-	uint64_t scale;		    /* numbers were multiplied by this (sampling); 1: exact */
-	pid_t pid;		    /* replay: whom the recording shows, 0: the kernel; other engines: 0 */
-	const char *comm;	    /* replay: its name, printable, until stop(); other engines: NULL */
+	const char *allocator; /* path of the module whose malloc is watched; NULL: none (kernel) */
+	uint64_t scale;        /* numbers were multiplied by this (sampling); 1: exact */
+	pid_t pid;             /* replay: whom the recording shows, 0: the kernel; other engines: 0 */
+	const char *comm;      /* replay: its name, printable, until stop(); other engines: NULL */
 };
 
 enum sp_engine_news {
 	SP_NEWS_NONE,
-	SP_NEWS_EXEC,	 /* the target became another program: the engine has started over, the ledger is cleared */
+	SP_NEWS_EXEC,    /* the target became another program: the engine has started over, the ledger is cleared */
 	SP_NEWS_MODULES, /* its modules changed: refresh the symbolizer */
-	SP_NEWS_END,	 /* nothing more will come (replay: end of the recording) */
+	SP_NEWS_END,     /* nothing more will come (replay: end of the recording) */
 };
 
 struct sp_engine_ops {
@@ -81,8 +82,9 @@ struct sp_engine_ops {
 	enum sp_engine_news (*poll)(struct sp_engine *e, struct sp_ledger *l);
 
 	/*
-	 * Makes the ledger's next snapshot. -ESRCH: the target is gone, nothing more can be read (bpf can still read); the
-	 * ledger still holds the last snapshot (replay: after the recording's last one, when poll() says SP_NEWS_END).
+	 * Makes the ledger's next snapshot. -ESRCH: the target is gone, nothing more can be read (bpf can still read);
+	 * the ledger still holds the last snapshot (replay: after the recording's last one, when poll() says
+	 * SP_NEWS_END).
 	 */
 	int (*read)(struct sp_engine *e, struct sp_ledger *l, struct sp_why *why);
 
@@ -107,6 +109,7 @@ extern const struct sp_engine_ops *const sp_engines[];
 const struct sp_engine_ops *sp_engine_find(const char *name);
 
 /* The first engine of sp_engines[] (replay excepted) whose probe() says yes; with several reasons the first is kept. */
-sp_must_check int sp_engine_choose(const struct sp_engine_config *c, const struct sp_engine_ops **ret, struct sp_why *why);
+sp_must_check int sp_engine_choose(const struct sp_engine_config *c, const struct sp_engine_ops **ret,
+				   struct sp_why *why);
 
 #endif

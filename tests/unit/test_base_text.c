@@ -174,10 +174,8 @@ static const char *split(const char *line)
 		return NULL;
 	assert_null(argv[argc]);
 	joined[0] = '\0';
-	for (size_t i = 0; i < argc; i++) {
-		strncat(joined, argv[i], sizeof(joined) - strlen(joined) - 2);
-		strcat(joined, "|");
-	}
+	for (size_t i = 0, at = 0; i < argc; i++)
+		at += (size_t)snprintf(joined + at, sizeof(joined) - at, "%s|", argv[i]);
 	free(argv);
 	return joined;
 }

@@ -305,70 +305,69 @@ static int play(const char *file, struct sp_ledger *l, struct sp_why *why)
 	return err == -ESRCH ? 0 : err;
 }
 
+/* After "seep-replay 1\n", unless it begins with '!'. */
+static const struct {
+	const char *text, *what;
+} broken[] = {
+    {"!", "1: not a recording: the first line is not `seep-replay 1`"},
+    {"!\nseep-replay 1\nend\n", "2: not a recording: the first line is not `seep-replay 1`"},
+    {"!seep-replay 2\n", "1: version 2 of the format is not known here"},
+    {"!\x7f"
+     "ELF\x02\x01",
+     "1: not a recording: the first line is not `seep-replay 1`"},
+    {"", "2: the recording is cut off: no `end`"},
+    {"snapshot 5\n", "3: the recording is cut off: no `end`"},
+    {"\n# x\nfoo\n", "4: unknown record foo"},
+    {"target 1\n", "2: wrong number of words for target"},
+    {"target -1 x\n", "2: PID is not a number up to 2147483647"},
+    {"target 1 x\ntarget 1 x\n", "3: a second target"},
+    {"sample 0\n", "2: N is 0"},
+    {"sample 1\nsample 1\n", "3: a second sample"},
+    {"path 1\nsample 2\n", "3: sample may not stand here"},
+    {"module - /x 0 -\n", "2: a module needs a name"},
+    {"module x /x 0x -\n", "2: BIAS is not a number up to 18446744073709551615"},
+    {"frame 0x1 f 0x1 m file\n", "2: frame takes ADDRESS FUNCTION OFFSET MODULE [FILE LINE [inlined]]"},
+    {"frame 0x1 f 0x1 m file 1 outlined\n", "2: frame takes ADDRESS FUNCTION OFFSET MODULE [FILE LINE [inlined]]"},
+    {"frame 0x1 f 0x1 m file x\n", "2: LINE is not a number up to 4294967295"},
+    {"frame 1 f 0x1 m\n", "2: ADDRESS is not a hexadecimal number with 0x, below 2^64"},
+    {"frame 0x11111111111111111 f 0 m\n", "2: ADDRESS is not a hexadecimal number with 0x, below 2^64"},
+    {"frame 0x1 \\x 0x1 m\n", "2: a backslash without three octal digits of a byte behind it"},
+    {"frame 0x1 \\000 0x1 m\n", "2: a backslash without three octal digits of a byte behind it"},
+    {"frame 0x1 \\777 0x1 m\n", "2: a backslash without three octal digits of a byte behind it"},
+    {"path x\n", "2: ID is not a number up to 4294967295"},
+    {"path 1 0x1\npath 1 0x2\n", "3: path 1 was there before"},
+    {"path 1 0x1 zz\n", "2: ADDRESS is not a hexadecimal number with 0x, below 2^64"},
+    {"block 0x1 1 1 - malloc\n", "2: block may not stand here"},
+    {"lost missed 1\n", "2: lost may not stand here"},
+    {"snapshot 0\n", "2: TIME is 0"},
+    {"snapshot 18446744073709551616\n", "2: TIME is not a number up to 18446744073709551615"},
+    {"snapshot 5\nsnapshot 5\n", "3: TIME is not after the snapshot before"},
+    {"snapshot 5\nexec\nsnapshot 4\n", "4: TIME is not after the snapshot before"},
+    {"snapshot 5\nblock 0x1 1 6 - malloc\n", "3: BIRTH is after the snapshot"},
+    {"snapshot 5\nblock 0x1 1 1 7 malloc\n", "3: no path 7"},
+    {"snapshot 5\nblock 0x1 1 1 x malloc\n", "3: PATH is not a number up to 4294967295"},
+    {"snapshot 5\nblock 0x1 1 1 - free\n", "3: free is no function that allocates"},
+    {"snapshot 5\nblock 0x1 1 1 - abc\n", "3: abc is no function that allocates"},
+    {"snapshot 5\nblock 0x1 1 1 -\n", "3: wrong number of words for block"},
+    {"snapshot 5\nlost nothing 1\n", "3: nothing is not a kind of loss"},
+    {"snapshot 5\nlost missed -\n", "3: N is not a number up to 18446744073709551615"},
+    {"end\nend\n", "3: something behind the end"},
+    {"end x\n", "2: wrong number of words for end"},
+};
+
 static void a_broken_line_is_named_by_number_and_its_snapshot_is_not_shown(void **state)
 {
-	/* After "seep-replay 1\n", unless it begins with '!'. */
-	static const struct {
-		const char *text, *what;
-	} rows[] = {
-	    {"!", "1: not a recording: the first line is not `seep-replay 1`"},
-	    {"!\nseep-replay 1\nend\n", "2: not a recording: the first line is not `seep-replay 1`"},
-	    {"!seep-replay 2\n", "1: version 2 of the format is not known here"},
-	    {"!\x7f"
-	     "ELF\x02\x01",
-	     "1: not a recording: the first line is not `seep-replay 1`"},
-	    {"", "2: the recording is cut off: no `end`"},
-	    {"snapshot 5\n", "3: the recording is cut off: no `end`"},
-	    {"\n# x\nfoo\n", "4: unknown record foo"},
-	    {"target 1\n", "2: wrong number of words for target"},
-	    {"target -1 x\n", "2: PID is not a number up to 2147483647"},
-	    {"target 1 x\ntarget 1 x\n", "3: a second target"},
-	    {"sample 0\n", "2: N is 0"},
-	    {"sample 1\nsample 1\n", "3: a second sample"},
-	    {"path 1\nsample 2\n", "3: sample may not stand here"},
-	    {"module - /x 0 -\n", "2: a module needs a name"},
-	    {"module x /x 0x -\n", "2: BIAS is not a number up to 18446744073709551615"},
-	    {"frame 0x1 f 0x1 m file\n", "2: frame takes ADDRESS FUNCTION OFFSET MODULE [FILE LINE [inlined]]"},
-	    {"frame 0x1 f 0x1 m file 1 outlined\n",
-	     "2: frame takes ADDRESS FUNCTION OFFSET MODULE [FILE LINE [inlined]]"},
-	    {"frame 0x1 f 0x1 m file x\n", "2: LINE is not a number up to 4294967295"},
-	    {"frame 1 f 0x1 m\n", "2: ADDRESS is not a hexadecimal number with 0x, below 2^64"},
-	    {"frame 0x11111111111111111 f 0 m\n", "2: ADDRESS is not a hexadecimal number with 0x, below 2^64"},
-	    {"frame 0x1 \\x 0x1 m\n", "2: a backslash without three octal digits of a byte behind it"},
-	    {"frame 0x1 \\000 0x1 m\n", "2: a backslash without three octal digits of a byte behind it"},
-	    {"frame 0x1 \\777 0x1 m\n", "2: a backslash without three octal digits of a byte behind it"},
-	    {"path x\n", "2: ID is not a number up to 4294967295"},
-	    {"path 1 0x1\npath 1 0x2\n", "3: path 1 was there before"},
-	    {"path 1 0x1 zz\n", "2: ADDRESS is not a hexadecimal number with 0x, below 2^64"},
-	    {"block 0x1 1 1 - malloc\n", "2: block may not stand here"},
-	    {"lost missed 1\n", "2: lost may not stand here"},
-	    {"snapshot 0\n", "2: TIME is 0"},
-	    {"snapshot 18446744073709551616\n", "2: TIME is not a number up to 18446744073709551615"},
-	    {"snapshot 5\nsnapshot 5\n", "3: TIME is not after the snapshot before"},
-	    {"snapshot 5\nexec\nsnapshot 4\n", "4: TIME is not after the snapshot before"},
-	    {"snapshot 5\nblock 0x1 1 6 - malloc\n", "3: BIRTH is after the snapshot"},
-	    {"snapshot 5\nblock 0x1 1 1 7 malloc\n", "3: no path 7"},
-	    {"snapshot 5\nblock 0x1 1 1 x malloc\n", "3: PATH is not a number up to 4294967295"},
-	    {"snapshot 5\nblock 0x1 1 1 - free\n", "3: free is no function that allocates"},
-	    {"snapshot 5\nblock 0x1 1 1 - abc\n", "3: abc is no function that allocates"},
-	    {"snapshot 5\nblock 0x1 1 1 -\n", "3: wrong number of words for block"},
-	    {"snapshot 5\nlost nothing 1\n", "3: nothing is not a kind of loss"},
-	    {"snapshot 5\nlost missed -\n", "3: N is not a number up to 18446744073709551615"},
-	    {"end\nend\n", "3: something behind the end"},
-	    {"end x\n", "2: wrong number of words for end"},
-	};
-
 	(void)state;
-	for (size_t i = 0; i < SP_ARRAY_SIZE(rows); i++) {
+	for (size_t i = 0; i < SP_ARRAY_SIZE(broken); i++) {
 		struct sp_ledger *l = ledger_new(0, 0);
 		struct sp_why why = {0};
 		char text[300], what[300];
 		const char *file;
 
-		snprintf(text, sizeof(text), "%s%s", rows[i].text[0] == '!' ? "" : "seep-replay 1\n",
-			 rows[i].text + (rows[i].text[0] == '!'));
+		snprintf(text, sizeof(text), "%s%s", broken[i].text[0] == '!' ? "" : "seep-replay 1\n",
+			 broken[i].text + (broken[i].text[0] == '!'));
 		file = file_of(text, strlen(text));
-		snprintf(what, sizeof(what), "%s:%s", file, rows[i].what);
+		snprintf(what, sizeof(what), "%s:%s", file, broken[i].what);
 		assert_int_equal(play(file, l, &why), -EINVAL);
 		assert_string_equal(why.what, what);
 		assert_int_equal(why.fault, SP_FAULT_TARGET);
@@ -398,29 +397,33 @@ static void a_fault_takes_only_its_own_snapshot(void **state)
 	sp_ledger_free(l);
 }
 
-static void lines_words_and_bytes_are_bounded(void **state)
+/* A comment line of so many bytes in an otherwise good recording. */
+static int play_long_line(size_t len, struct sp_ledger *l, struct sp_why *why)
 {
 	static char text[20000];
+	int head = snprintf(text, sizeof(text), "seep-replay 1\n");
+
+	memset(text + head, '#', len);
+	snprintf(text + head + len, sizeof(text) - (size_t)head - len, "\nend\n");
+	return play(file_of(text, strlen(text)), l, why);
+}
+
+static void lines_words_and_bytes_are_bounded(void **state)
+{
 	struct sp_ledger *l = ledger_new(0, 0);
 	struct sp_why why = {0};
-	size_t len;
+	char text[1000];
+	int len = snprintf(text, sizeof(text), "seep-replay 1\npath 0");
 
 	(void)state;
-	strcpy(text, "seep-replay 1\n# ");
-	memset(text + 16, 'x', 8190);
-	strcpy(text + 16 + 8189, "\nend\n");
-	assert_int_equal(play(file_of(text, strlen(text)), l, &why), 0);
-	why = (struct sp_why){0};
-	strcpy(text + 16 + 8190, "\nend\n");
-	text[16 + 8189] = 'x';
-	assert_int_equal(play(file_of(text, strlen(text)), l, &why), -EINVAL);
+	assert_int_equal(play_long_line(8191, l, NULL), 0);
+	assert_int_equal(play_long_line(8192, l, &why), -EINVAL);
 	assert_non_null(strstr(why.what, ":2: longer than 8191 bytes"));
 
-	len = (size_t)sprintf(text, "seep-replay 1\npath 0");
 	for (int i = 0; i < 128; i++)
-		len += (size_t)sprintf(text + len, " 0x1");
+		len += snprintf(text + len, sizeof(text) - (size_t)len, " 0x1");
 	why = (struct sp_why){0};
-	assert_int_equal(play(file_of(text, len), l, &why), -EINVAL);
+	assert_int_equal(play(file_of(text, (size_t)len), l, &why), -EINVAL);
 	assert_non_null(strstr(why.what, ":2: more than 129 words"));
 
 	why = (struct sp_why){0};

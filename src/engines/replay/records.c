@@ -34,20 +34,20 @@ static const struct record *find_record(const char *name)
 	return NULL;
 }
 
-/* The record of the line in hand, if it is one. */
-static int check_record(struct sp_replay *r, const struct record **ret, struct sp_why *why)
+/* The record of the line in hand; NULL: it is none, with the reason. */
+static const struct record *this_record(struct sp_replay *r, struct sp_why *why)
 {
-	const struct record *rec;
+	const struct record *rec = r->in.nr_words ? find_record(r->in.words[0]) : NULL;
 
-	if (!r->in.nr_words)
-		return sp_replay_bad(&r->in, why, "the recording is cut off: no `end`");
-	rec = find_record(r->in.words[0]);
-	if (!rec)
-		return sp_replay_bad(&r->in, why, "unknown record %.64s", r->in.words[0]);
-	if (r->in.nr_words < rec->min_words || r->in.nr_words > rec->max_words)
-		return sp_replay_bad(&r->in, why, "wrong number of words for %s", rec->name);
-	*ret = rec;
-	return 0;
+	if (rec && r->in.nr_words >= rec->min_words && r->in.nr_words <= rec->max_words)
+		return rec;
+	if (rec)
+		(void)!sp_replay_bad(&r->in, why, "wrong number of words for %s", rec->name);
+	else if (r->in.nr_words)
+		(void)!sp_replay_bad(&r->in, why, "unknown record %.64s", r->in.words[0]);
+	else
+		(void)!sp_replay_bad(&r->in, why, "the recording is cut off: no `end`");
+	return NULL;
 }
 
 /* `end` has to be the last. */
@@ -64,13 +64,14 @@ static int take_end(struct sp_replay *r, struct sp_why *why)
 int sp_replay_records(struct sp_replay *r, struct sp_why *why)
 {
 	for (;;) {
-		const struct record *rec = NULL;
+		const struct record *rec;
 		int err = sp_replay_lines_next(&r->in, why);
 
-		if (!err)
-			err = check_record(r, &rec, why);
 		if (err)
 			return err;
+		rec = this_record(r, why);
+		if (!rec)
+			return -EINVAL;
 		if (rec->boundary == SP_REPLAY_END)
 			return take_end(r, why);
 		if (rec->boundary || (r->place == SP_REPLAY_AT_START && !(rec->places & START))) {

@@ -100,7 +100,7 @@ static int start(const struct sp_engine_config *c, struct sp_engine **ret, struc
 		return sp_why_set(why, SP_FAULT_OURS, ENOMEM, "out of memory");
 	r->engine.ops = &sp_engine_replay;
 	r->pid = 1;
-	strcpy(r->comm, "replay");
+	sp_text_printable(r->comm, sizeof(r->comm), "replay");
 	r->scale = 1;
 	r->min_size = c->min_size;
 	r->max_size = c->max_size;
