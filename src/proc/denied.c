@@ -107,9 +107,9 @@ static void explain_other_user(const struct denial *d, struct sp_why *why)
 	    "cannot attach to %d (%s): not permitted: it belongs to user %s, we are user %s without CAP_SYS_PTRACE",
 	    (int)d->pid, d->comm, theirs, ours);
 	sp_why_hint(why,
-		    "run as root or as user %s, or give seep the capability: setcap"
+		    "run as root%s%s, or give seep the capability: setcap"
 		    " cap_sys_ptrace,cap_bpf,cap_perfmon+ep $(command -v seep)",
-		    theirs);
+		    d->uid ? " or as user " : "", d->uid ? theirs : "");
 }
 
 static void explain_yama(const struct denial *d, struct sp_why *why)

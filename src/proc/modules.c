@@ -29,7 +29,7 @@ struct ranked {
 struct run {
 	const struct sp_mapping *first; /* NULL: none */
 	const struct sp_mapping *last;
-	uint64_t file_end; /* offset behind what is mapped so far */
+	uint64_t last_offset, file_end; /* what the last segment covers of the file */
 	bool has_code;
 	bool saw_anon_code; /* since the last mapping of the file */
 };
@@ -58,7 +58,7 @@ static bool is_same_file(const struct sp_mapping *a, const struct sp_mapping *b)
  */
 static bool continues(const struct builder *b, const struct run *run, const struct sp_mapping *m)
 {
-	return run->first && is_same_file(run->last, m) && m->offset >= run->last->offset &&
+	return run->first && is_same_file(run->last, m) && m->offset >= run->last_offset &&
 	       m->offset + b->page_size >= run->file_end;
 }
 
@@ -68,8 +68,10 @@ static void run_extend(struct run *run, const struct sp_mapping *m)
 	run->has_code |= (m->prot & SP_PROT_X) || run->saw_anon_code;
 	run->saw_anon_code = false;
 	/* Old glibc leaves mappings without any permission in the gaps between segments; they tell nothing. */
-	if (m->prot & (SP_PROT_R | SP_PROT_W | SP_PROT_X))
+	if (m->prot & (SP_PROT_R | SP_PROT_W | SP_PROT_X)) {
+		run->last_offset = m->offset;
 		run->file_end = m->offset + (m->end - m->start);
+	}
 }
 
 /*
@@ -131,8 +133,7 @@ static int take_mapping(struct builder *b, struct run *run, const struct sp_mapp
 		int rc = run_finish(b, run);
 		if (rc < 0)
 			return rc;
-		run->first = m;
-		run->saw_anon_code = false;
+		*run = (struct run){.first = m};
 	}
 	run_extend(run, m);
 	return 0;

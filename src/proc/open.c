@@ -9,6 +9,9 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+/* PROC_PID_INIT_INO of include/linux/proc_ns.h; the same since 3.8. */
+static const uint64_t INITIAL_PID_NS = 0xeffffffc;
+
 static bool is_gone(int err)
 {
 	return err == ESRCH || err == ENOENT;
@@ -39,6 +42,9 @@ static int refuse_absent(const struct sp_procfs *fs, pid_t pid, struct sp_why *w
 	rc = sp_why_set(why, SP_FAULT_TARGET, ESRCH, "cannot attach to %d: no such process", (int)pid);
 	if (sp_proc_inner_hint(fs, pid, hint, sizeof(hint)))
 		sp_why_hint(why, "%s", hint);
+	else if (sp_proc_ns(fs, 0, "pid") && sp_proc_ns(fs, 0, "pid") != INITIAL_PID_NS)
+		sp_why_hint(why, "we are in a pid namespace of our own (a container), where processes outside of it"
+				 " cannot be seen: run seep on the host");
 	return rc;
 }
 
