@@ -53,10 +53,12 @@ sp_must_check int sp_elf_find_symbols(struct sp_elf *e, const char *const names[
 ssize_t sp_elf_read(const struct sp_elf *e, uint64_t offset, void *buf, size_t len);
 
 /*
- * Unwind rows of the whole file: .eh_frame (by PT_GNU_EH_FRAME, else by section header), else .debug_frame.
- * Sorted by pc, no two with the same pc, gaps filled by SP_ROW_NONE rows, equal neighbours merged. Elements of
- * *ret are struct sp_row; the caller has initialised it with its maximum. No CFI at all: 0 rows, success.
- * Damaged CFI: what could be read, and *ret_nr_bad (may be NULL) counts FDEs skipped.
+ * Unwind rows of the whole file: .eh_frame (by PT_GNU_EH_FRAME, else by section header), and .debug_frame for the code
+ * that .eh_frame does not describe. Sorted by pc, no two with the same pc, gaps filled by SP_ROW_NONE rows (the first
+ * row is at pc 0, the last is such a one), equal neighbours merged. Elements of *ret are struct sp_row; the caller has
+ * initialised it with its maximum; what it held is forgotten. No CFI at all: 0 rows, success. Damaged CFI: what could
+ * be read, and *ret_nr_bad (may be NULL) counts FDEs skipped or given up half way (SP_ROW_BAD from there on).
+ * -ENOSPC: more rows than the maximum; -EFBIG: a section of more than 1 GiB; -ENOMEM. *ret is then empty.
  */
 sp_must_check int sp_elf_rows(struct sp_elf *e, struct sp_vec *ret, size_t *ret_nr_bad);
 
