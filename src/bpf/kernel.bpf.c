@@ -82,7 +82,8 @@ static __always_inline void kernel_alloc(void *ctx, u32 which, u64 addr, u64 siz
 	long bytes = bpf_get_stack(ctx, p->pcs, sizeof(p->pcs), 0);
 	p->nr = bytes > 0 ? (u32)bytes / 8 : 0;
 	p->flags = p->nr == SP_MAX_FRAMES ? SP_PATH_CUT : 0;
-	struct sp_bpf_block b = {.size = size, .birth_ns = bpf_ktime_get_ns(), .path = intern_path(p, hash_path(p))};
+	struct sp_bpf_block b = {
+	    .size = size, .birth_ns = bpf_ktime_get_ns(), .path = intern_path(p, hash_path(p)), .fn = SP_NR_FNS};
 	if (remember(addr, &b) && cfg_trace) {
 		send_event(SP_BEV_ENTER, 0, 0, size, 0);
 		send_event(SP_BEV_ALLOC, 0, addr, size, 0);

@@ -68,7 +68,6 @@ struct walk {
 	u32 nr;
 	u32 flags;
 	bool is_exact; /* pc is where the thread was interrupted, not a return address */
-	bool done;
 };
 
 static __always_inline u64 row_pack(u32 gen, u32 kind, u16 cfa_off, u8 rbp_off)
@@ -203,11 +202,9 @@ static __always_inline bool read_word(u64 addr, u64 *ret)
 	return bpf_probe_read_user(ret, sizeof(*ret), (void *)addr) == 0;
 }
 
-/* Ends the walk at something that is not the outermost frame. */
-static __always_inline long walk_broken(struct walk *w)
+static __always_inline long walk_end(struct walk *w, u32 flag)
 {
-	w->flags |= SP_PATH_BROKEN;
-	w->done = true;
+	w->flags |= flag;
 	return 1;
 }
 
@@ -218,79 +215,99 @@ static __always_inline long step_signal(struct walk *w)
 
 	if (!read_word(uc + SP_UC_RBP, &w->bp) || !read_word(uc + SP_UC_RIP, &w->pc) ||
 	    !read_word(uc + SP_UC_RSP, &w->sp))
-		return walk_broken(w);
+		return walk_end(w, SP_PATH_BROKEN);
 	w->is_exact = true;
 	return 0;
+}
+
+/* gcc's realigned stack: the CFA and the caller's rbp are both found through rbp. */
+static __always_inline bool deref_cfa(struct walk *w, u64 row, u64 *cfa)
+{
+	u64 bp;
+
+	if (!read_word(w->bp + ROW_CFA(row), cfa) || !read_word(w->bp, &bp))
+		return false;
+	w->bp = bp;
+	return true;
+}
+
+/*
+ * The canonical frame address of the frame at w by its row, and where the caller's rbp is from there (in 8 bytes).
+ * False: it cannot be known.
+ */
+static __always_inline bool frame_cfa(struct walk *w, u64 row, u64 *cfa, s64 *rbp_off)
+{
+	*rbp_off = ROW_RBP(row);
+	switch (ROW_KIND(row)) {
+	case SP_ROW_RSP:
+		*cfa = w->sp + ROW_CFA(row);
+		return true;
+	case SP_ROW_RBP:
+		*cfa = w->bp + ROW_CFA(row);
+		return true;
+	case SP_ROW_NONE: /* by the frame pointer: JIT code, or code built without unwind data */
+		*cfa = w->bp + 16;
+		*rbp_off = -2;
+		return w->bp >= w->sp && !(w->bp & 7);
+	case SP_ROW_PLT:
+		*cfa = w->sp + 8 + ((w->pc & 15) >= 11 ? 8 : 0);
+		return true;
+	case SP_ROW_RBP_DEREF:
+		*rbp_off = SP_ROW_RBP_SAME;
+		return deref_cfa(w, row, cfa);
+	default:
+		return false;
+	}
+}
+
+/* From the frame whose CFA this is to its caller's. */
+static __always_inline long step_out(struct walk *w, u64 cfa, s64 rbp_off)
+{
+	u64 pair[2]; /* the caller's rbp, the return address */
+
+	if (cfa <= w->sp) /* stacks grow down: a caller's frame lies above */
+		return walk_end(w, SP_PATH_BROKEN);
+	if (rbp_off == -2) { /* push %rbp at entry: it lies beside the return address */
+		if (bpf_probe_read_user(pair, sizeof(pair), (void *)(cfa - 16)))
+			return walk_end(w, SP_PATH_BROKEN);
+		w->bp = pair[0];
+	} else {
+		if (!read_word(cfa - 8, &pair[1]))
+			return walk_end(w, SP_PATH_BROKEN);
+		if (rbp_off != SP_ROW_RBP_SAME && !read_word(cfa + 8 * rbp_off, &w->bp))
+			return walk_end(w, SP_PATH_BROKEN);
+	}
+	w->pc = pair[1];
+	if (w->trampoline && w->pc == w->trampoline)
+		w->pc = replaced_return(cfa - 8);
+	w->sp = cfa;
+	return !w->pc; /* 0: the ABI's mark of the outermost frame */
 }
 
 /* Records w->pc and moves on to its caller. */
 static long walk_step(u32 i, struct walk *w)
 {
 	u32 n = w->nr;
-	u64 cfa, ra, saved[2];
+	s64 rbp_off;
+	u64 row, cfa;
 
-	if (n >= SP_MAX_FRAMES) {
-		w->flags |= SP_PATH_CUT;
-		w->done = true;
-		return 1;
-	}
+	if (n >= SP_MAX_FRAMES)
+		return walk_end(w, SP_PATH_CUT);
 	w->out->pcs[n] = w->pc;
 	w->nr = n + 1;
 	path_mix(&w->hash, &w->check, w->pc);
 
-	u64 row = row_find(w->ctl, w->is_exact ? w->pc : w->pc - 1);
-	u32 kind = row ? ROW_KIND(row) : SP_ROW_NONE;
+	row = row_find(w->ctl, w->is_exact ? w->pc : w->pc - 1);
+	if (!row)
+		row = row_pack(0, SP_ROW_NONE, 0, 0);
 	w->is_exact = false;
-
-	if (kind == SP_ROW_RSP) {
-		cfa = w->sp + ROW_CFA(row);
-	} else if (kind == SP_ROW_RBP) {
-		cfa = w->bp + ROW_CFA(row);
-	} else if (kind == SP_ROW_END) {
-		w->done = true;
-		return 1;
-	} else if (kind == SP_ROW_NONE) {
-		/* By the frame pointer: JIT code, or code built without unwind data. */
-		if (w->bp < w->sp || w->bp & 7)
-			return walk_broken(w);
-		cfa = w->bp + 16;
-		row = row_pack(0, SP_ROW_RBP, 16, -2);
-	} else if (kind == SP_ROW_SIG) {
+	if (ROW_KIND(row) == SP_ROW_END)
+		return walk_end(w, 0);
+	if (ROW_KIND(row) == SP_ROW_SIG)
 		return step_signal(w);
-	} else if (kind == SP_ROW_PLT) {
-		cfa = w->sp + 8 + ((w->pc & 15) >= 11 ? 8 : 0);
-	} else if (kind == SP_ROW_RBP_DEREF) {
-		if (!read_word(w->bp + ROW_CFA(row), &cfa) || !read_word(w->bp, &saved[0]))
-			return walk_broken(w);
-		w->bp = saved[0];
-		row = row_pack(0, SP_ROW_RBP, 0, SP_ROW_RBP_SAME);
-	} else {
-		return walk_broken(w);
-	}
-
-	s64 rbp_off = ROW_RBP(row);
-	if (rbp_off == -2) { /* push %rbp at entry: it lies beside the return address */
-		if (bpf_probe_read_user(saved, sizeof(saved), (void *)(cfa - 16)))
-			return walk_broken(w);
-		w->bp = saved[0];
-		ra = saved[1];
-	} else {
-		if (!read_word(cfa - 8, &ra))
-			return walk_broken(w);
-		if (rbp_off != SP_ROW_RBP_SAME && !read_word(cfa + 8 * rbp_off, &w->bp))
-			return walk_broken(w);
-	}
-	if (cfa <= w->sp) /* stacks grow down: a caller's frame lies above */
-		return walk_broken(w);
-	if (w->trampoline && ra == w->trampoline)
-		ra = replaced_return(cfa - 8);
-	w->sp = cfa;
-	w->pc = ra;
-	if (!ra) {
-		w->done = true;
-		return 1;
-	}
-	return 0;
+	if (!frame_cfa(w, row, &cfa, &rbp_off))
+		return walk_end(w, SP_PATH_BROKEN);
+	return step_out(w, cfa, rbp_off);
 }
 
 /*
