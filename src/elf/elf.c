@@ -258,7 +258,7 @@ static int read_phdrs(struct sp_elf *e, const Elf64_Ehdr *h)
 
 	if (err)
 		return err;
-	if (bytes.size != h->e_phnum * sizeof(p))
+	if (!bytes.data || bytes.size != h->e_phnum * sizeof(p))
 		return -ENOEXEC;
 	e->loads = calloc(h->e_phnum, sizeof(*e->loads));
 	if (!e->loads)

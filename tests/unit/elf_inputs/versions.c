@@ -41,7 +41,7 @@ int not_exported(int x)
 
 typedef int (*fn)(int);
 
-static fn choose(void)
+static __attribute__((used)) fn choose(void)
 {
 	return not_exported;
 }
