@@ -250,7 +250,7 @@ static __always_inline bool frame_cfa(struct walk *w, u64 row, u64 *cfa, s64 *rb
 		*rbp_off = -2;
 		return w->bp >= w->sp && !(w->bp & 7);
 	case SP_ROW_PLT:
-		*cfa = w->sp + 8 + ((w->pc & 15) >= 11 ? 8 : 0);
+		*cfa = w->sp + 8 + ((w->pc & 15) >= (u64)ROW_CFA(row) ? 8 : 0);
 		return true;
 	case SP_ROW_RBP_DEREF:
 		*rbp_off = SP_ROW_RBP_SAME;
