@@ -31,16 +31,20 @@ uint64_t sp_proc_start_time(const struct sp_proc *p)
 	return p->start_time;
 }
 
+bool sp_proc_has_ended(const struct sp_proc *p)
+{
+	struct sp_stat st;
+
+	return !p->fake && (sp_stat_read(p->dirfd, &st) < 0 || sp_stat_is_dead(&st));
+}
+
 bool sp_proc_is_alive(struct sp_proc *p)
 {
 	struct pollfd pfd = {.fd = p->pidfd, .events = POLLIN};
-	struct sp_stat st;
 
-	if (p->fake)
-		return true;
 	if (p->pidfd >= 0)
 		return poll(&pfd, 1, 0) == 0; /* readable when all its threads have ended */
-	return sp_stat_read(p->dirfd, &st) == 0 && !sp_stat_is_dead(&st);
+	return !sp_proc_has_ended(p);
 }
 
 uint64_t sp_proc_ns(const struct sp_procfs *fs, pid_t pid, const char *kind)

@@ -215,7 +215,7 @@ int sp_proc_maps(struct sp_proc *p, struct sp_maps *ret, struct sp_why *why)
 		sp_maps_done(&maps);
 		rc = -ESRCH;
 	}
-	if (rc == -ESRCH || rc == -ENOENT)
+	if (rc == -ESRCH || rc == -ENOENT || (rc == -EACCES && sp_proc_has_ended(p)))
 		return sp_why_set(why, SP_FAULT_TARGET, ESRCH, "process %d (%s) has ended", (int)p->pid, p->comm);
 	if (rc < 0)
 		return sp_why_set(why, rc == -EACCES ? SP_FAULT_TARGET : SP_FAULT_OURS, -rc,

@@ -37,8 +37,10 @@ ssize_t sp_proc_read_mem(struct sp_proc *p, sp_raddr addr, void *buf, size_t len
 
 	/* The address space is gone: exec or exit. */
 	int fd = openat(p->dirfd, "mem", O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return errno == ENOENT ? -ESRCH : -errno;
+	if (fd < 0) {
+		int err = errno;
+		return err == ENOENT || sp_proc_has_ended(p) ? -ESRCH : -err;
+	}
 	sp_close_p(&p->memfd);
 	p->memfd = fd;
 	n = sp_rmem_read_fd(&p->memfd, addr, buf, len);

@@ -128,7 +128,7 @@ static int open_memory(const struct sp_procfs *fs, struct sp_proc *p, struct sp_
 	int err = errno;
 	if (p->fake && err == ENOENT)
 		return 0;
-	if (is_gone(err))
+	if (is_gone(err) || sp_proc_has_ended(p))
 		return refuse_ended(p, why);
 	if (err == EACCES || err == EPERM)
 		return sp_proc_explain_denied(fs, p->dirfd, p->pid, err, why);

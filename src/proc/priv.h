@@ -67,6 +67,12 @@ bool sp_proc_inner_hint(const struct sp_procfs *fs, pid_t inner, char *ret_text,
 /* Why the kernel would not let us look into this process, into *why. Returns -err. */
 int sp_proc_explain_denied(const struct sp_procfs *fs, int dirfd, pid_t pid, int err, struct sp_why *why);
 
+/*
+ * True when nothing is left to look at. Asked after a refusal: of a process that has just ended the kernel says
+ * "permission denied" to everybody but root.
+ */
+bool sp_proc_has_ended(const struct sp_proc *p);
+
 /* ---- files (files.c) ---- */
 
 /*
