@@ -130,8 +130,8 @@ struct sp_launch; /* the stopped child */
  * The child is stopped when the dynamic linker has mapped and relocated everything and no constructor has run
  * (breakpoint on _dl_debug_state, glibc and musl), or at its first instruction when static. It dies if we die before
  * sp_launch_resume(). Program not found or not executable: SP_FAULT_USAGE.
- * The child starts with an empty signal mask and SIGPIPE at its default; what else is ignored stays so (launch_child.c).
- * start, resume and close belong to one thread (ptrace does).
+ * The child starts with an empty signal mask and SIGPIPE at its default; what else is ignored stays so
+ * (launch_child.c). start, resume and close belong to one thread (ptrace does).
  */
 sp_must_check int sp_launch_start(char *const argv[], struct sp_launch **ret, struct sp_why *why);
 pid_t sp_launch_pid(const struct sp_launch *l);
