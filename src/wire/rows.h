@@ -11,7 +11,7 @@ enum sp_row_kind {
 	SP_ROW_NONE,      /* no unwind data from here on: step by the frame pointer */
 	SP_ROW_RSP,       /* CFA = rsp + cfa_off */
 	SP_ROW_RBP,       /* CFA = rbp + cfa_off */
-	SP_ROW_PLT,       /* CFA = rsp + 8 + ((pc & 15) >= 11 ? 8 : 0); cfa_off holds the 11 */
+	SP_ROW_PLT,       /* CFA = rsp + 8 + ((pc & 15) >= cfa_off ? 8 : 0): procedure linkage table */
 	SP_ROW_SIG,       /* signal return trampoline: registers are in the ucontext at rsp */
 	SP_ROW_END,       /* outermost frame: return address undefined */
 	SP_ROW_BAD,       /* a rule that these rows cannot express */
