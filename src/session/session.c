@@ -105,11 +105,9 @@ static void say_how_it_ended(struct sp_session *s)
 				  sp_proc_comm(s->proc), WEXITSTATUS(status));
 }
 
-/* Housekeeping. Returns false when nothing more will come. */
-static bool poll_engine(struct sp_session *s)
+/* What poll() said of the target. Returns false when nothing more will come. */
+static bool heed(struct sp_session *s, enum sp_engine_news news)
 {
-	enum sp_engine_news news = s->ops->poll(s->engine, s->ledger);
-
 	if (news == SP_NEWS_EXEC)
 		sp_session_notice(s, SP_NOTICE_INFO, sp_session_pid(s),
 				  "it became another program (exec): started over");
@@ -131,7 +129,7 @@ static int live_turn(struct sp_session *s, bool *ret_goes_on)
 		return sp_why_set(s->why, SP_FAULT_OURS, -r, "cannot wait: %s", strerror(-r));
 	if (s->proc && ((wake & SP_WAKE_TARGET) || (target_fd < 0 && !sp_proc_is_alive(s->proc))))
 		s->has_ended = true;
-	*ret_goes_on = poll_engine(s) && !(wake & SP_WAKE_SIGNAL) && !s->has_ended;
+	*ret_goes_on = heed(s, s->ops->poll(s->engine, s->ledger)) && !(wake & SP_WAKE_SIGNAL) && !s->has_ended;
 	if ((wake & SP_WAKE_PIPE) && s->o->no_reports) /* report() would say so itself; SIGPIPE may be a socket's */
 		return -EPIPE;
 	if (!*ret_goes_on || !(wake & SP_WAKE_TIMER))
@@ -161,8 +159,10 @@ static int run_live(struct sp_session *s)
 
 /* ---- a recording: as fast as it can be read ---- */
 
+/* Reads ahead for the report's is_last: when the view is made, what poll() does to the ledger is the next one's. */
 static int replay_turn(struct sp_session *s, bool *ret_goes_on)
 {
+	enum sp_engine_news news;
 	struct sp_view_store *store;
 	struct sp_view v;
 	unsigned wake = 0;
@@ -174,19 +174,19 @@ static int replay_turn(struct sp_session *s, bool *ret_goes_on)
 	r = make_view(s, &store, &v);
 	if (r < 0)
 		return r;
-	/* The view is made: what poll() does to the ledger is the next one's business. */
+	news = s->ops->poll(s->engine, s->ledger);
 	r = sp_waiter_wait(&s->waiter, -1, -1, 0, &wake);
-	*ret_goes_on = poll_engine(s) && !wake && !is_count_reached(s);
-	v.is_last = !*ret_goes_on;
+	v.is_last = news == SP_NEWS_END || (wake & SP_WAKE_SIGNAL) || is_count_reached(s);
 	if (!r)
 		r = hand_out(s, &v);
 	sp_view_store_free(store);
+	*ret_goes_on = heed(s, news) && !v.is_last;
 	return r;
 }
 
 static int run_recording(struct sp_session *s)
 {
-	bool goes_on = poll_engine(s);
+	bool goes_on = heed(s, s->ops->poll(s->engine, s->ledger));
 	int r = 0;
 
 	while (!r && goes_on)

@@ -39,14 +39,17 @@ pid_t sp_session_pid(const struct sp_session *s)
 
 int sp_session_read(struct sp_session *s)
 {
+	struct sp_why reason = {0};
 	int r;
 
 	clock_gettime(CLOCK_REALTIME, &s->read_time);
-	r = s->ops->read(s->engine, s->ledger, s->why);
+	r = s->ops->read(s->engine, s->ledger, &reason);
 	if (r == -ESRCH) {
 		s->has_ended = true;
 		return 0;
 	}
+	if (r < 0 && s->why && !sp_why_is_set(s->why))
+		*s->why = reason;
 	return r;
 }
 
@@ -168,6 +171,7 @@ static int start_engine(struct sp_session *s)
 	r = s->ops->start(&c, &s->engine, s->why);
 	if (r < 0)
 		return r;
+	s->ops = s->engine->ops; /* one of an engine's modes may have a table of its own */
 	s->ops->stats(s->engine, &s->stats);
 	if (!s->symbolizer && s->ops->symbolizer)
 		s->symbolizer = s->ops->symbolizer(s->engine);

@@ -38,11 +38,11 @@ static uint64_t scaled(uint64_t n, uint64_t scale)
 
 static int64_t scaled_signed(int64_t n, uint64_t scale)
 {
-	int64_t product;
+	__int128 product = (__int128)n * scale; /* below 2^127 */
 
-	if (scale > INT64_MAX || __builtin_mul_overflow(n, (int64_t)scale, &product))
-		return n < 0 ? INT64_MIN : INT64_MAX;
-	return product;
+	if (product > INT64_MAX)
+		return INT64_MAX;
+	return product < INT64_MIN ? INT64_MIN : (int64_t)product;
 }
 
 static void scale_sum(struct sp_path_sum *s, uint64_t scale)

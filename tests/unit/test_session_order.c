@@ -1,0 +1,659 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The order in which a session does things, with fakes for everything it stands on but the ledger: each fake notes that
+ * it was called. Targets end and signals come at the engine's n-th poll or read.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+
+#include "session/session.h"
+
+#define MS 1000000u
+
+struct sp_proc {
+	pid_t pid;
+};
+
+struct sp_launch {
+	pid_t pid;
+};
+
+struct sp_symbolizer {
+	int unused;
+};
+
+/* The one global of this test: what the fakes are to do, and what was done. */
+static struct {
+	char log[4096];
+	const char *fails; /* this step */
+	int pidfd, engine_fd;
+	unsigned polls, reads, reports;
+	unsigned news_at; /* this poll brings news */
+	enum sp_engine_news news;
+	unsigned signal_at; /* this poll brings a signal */
+	int signal;
+	unsigned end_at;  /* at this poll the target ends */
+	unsigned gone_at; /* from this read on: -ESRCH */
+	bool blocks_in_last_read;
+	int report_answer;
+	int child_status; /* -1: runs */
+	bool last, target_ended;
+	bool mask_at_launch;
+	struct sp_engine_config config;
+} fake;
+
+static int step(const char *name)
+{
+	size_t len = strlen(fake.log);
+
+	snprintf(fake.log + len, sizeof(fake.log) - len, "%s%s", len ? " " : "", name);
+	return fake.fails && !strcmp(fake.fails, name) ? -EPERM : 0;
+}
+
+static int failable_step(const char *name, struct sp_why *why)
+{
+	return step(name) ? sp_why_set(why, SP_FAULT_TARGET, EPERM, "%s failed", name) : 0;
+}
+
+/* ---- proc/ ---- */
+
+static struct sp_proc the_proc = {.pid = 4242};
+static struct sp_launch the_launch = {.pid = 4242};
+static struct sp_symbolizer the_symbolizer;
+
+int sp_proc_find(const struct sp_procfs *fs, const char *pid_or_name, pid_t *ret, struct sp_why *why)
+{
+	(void)fs;
+	(void)pid_or_name;
+	*ret = 4242;
+	return failable_step("find", why);
+}
+
+int sp_proc_open(const struct sp_procfs *fs, pid_t pid, struct sp_proc **ret, struct sp_why *why)
+{
+	(void)fs;
+	assert_int_equal(pid, 4242);
+	if (failable_step("open", why))
+		return -EPERM;
+	*ret = &the_proc;
+	return 0;
+}
+
+void sp_proc_close(struct sp_proc *p)
+{
+	if (p)
+		step("close");
+}
+
+pid_t sp_proc_pid(const struct sp_proc *p)
+{
+	return p->pid;
+}
+
+int sp_proc_pidfd(const struct sp_proc *p)
+{
+	(void)p;
+	return fake.pidfd;
+}
+
+const char *sp_proc_comm(const struct sp_proc *p)
+{
+	(void)p;
+	return "victim";
+}
+
+bool sp_proc_is_alive(struct sp_proc *p)
+{
+	(void)p;
+	return !fake.end_at || fake.polls < fake.end_at;
+}
+
+int sp_launch_start(char *const argv[], struct sp_launch **ret, struct sp_why *why)
+{
+	sigset_t mask;
+
+	(void)argv;
+	sigprocmask(SIG_SETMASK, NULL, &mask);
+	fake.mask_at_launch = sigismember(&mask, SIGINT);
+	if (failable_step("launch", why))
+		return -EPERM;
+	*ret = &the_launch;
+	return 0;
+}
+
+pid_t sp_launch_pid(const struct sp_launch *l)
+{
+	return l->pid;
+}
+
+int sp_launch_resume(struct sp_launch *l, struct sp_why *why)
+{
+	(void)l;
+	return failable_step("resume", why);
+}
+
+bool sp_launch_reap(struct sp_launch *l, int *ret_status)
+{
+	(void)l;
+	if (fake.child_status == -1)
+		return false;
+	step("reap");
+	*ret_status = fake.child_status;
+	return true;
+}
+
+void sp_launch_close(struct sp_launch *l)
+{
+	if (l)
+		step("launch-close");
+}
+
+/* ---- symbolize/ ---- */
+
+int sp_symbolizer_open(struct sp_proc *p, const struct sp_symbolize_options *opt, struct sp_symbolizer **ret,
+		       struct sp_why *why)
+{
+	(void)p;
+	(void)opt;
+	if (failable_step("names", why))
+		return -EPERM;
+	*ret = &the_symbolizer;
+	return 0;
+}
+
+int sp_symbolizer_open_kernel(const struct sp_procfs *fs, struct sp_symbolizer **ret, struct sp_why *why)
+{
+	(void)fs;
+	if (failable_step("kernel-names", why))
+		return -EPERM;
+	*ret = &the_symbolizer;
+	return 0;
+}
+
+void sp_symbolizer_close(struct sp_symbolizer *s)
+{
+	if (s)
+		step("names-close");
+}
+
+void sp_symbolizer_refresh(struct sp_symbolizer *s)
+{
+	assert_ptr_equal(s, &the_symbolizer);
+	step("refresh");
+}
+
+unsigned sp_symbolize(struct sp_symbolizer *s, uint64_t address, bool is_return, struct sp_frame *ret, unsigned max)
+{
+	(void)s;
+	(void)is_return;
+	assert_true(max > 0);
+	*ret = (struct sp_frame){.address = address, .function = "f"};
+	return 1;
+}
+
+/* ---- engines/ ---- */
+
+static struct sp_engine the_engine; /* its table: setup() */
+
+static int engine_probe(const struct sp_engine_config *c, struct sp_why *why)
+{
+	(void)c;
+	return failable_step("probe", why);
+}
+
+static int engine_start(const struct sp_engine_config *c, struct sp_engine **ret, struct sp_why *why)
+{
+	fake.config = *c;
+	if (failable_step("start", why))
+		return -EPERM;
+	*ret = &the_engine;
+	return 0;
+}
+
+static int engine_fd(struct sp_engine *e)
+{
+	(void)e;
+	return fake.engine_fd;
+}
+
+static enum sp_engine_news engine_poll(struct sp_engine *e, struct sp_ledger *l)
+{
+	(void)e;
+	(void)l;
+	fake.polls++;
+	if (fake.signal_at == fake.polls)
+		raise(fake.signal);
+	if (fake.end_at == fake.polls && fake.pidfd >= 0)
+		assert_int_equal(eventfd_write(fake.pidfd, 1), 0);
+	return fake.news_at == fake.polls ? fake.news : SP_NEWS_NONE;
+}
+
+static int engine_read(struct sp_engine *e, struct sp_ledger *l, struct sp_why *why)
+{
+	const struct sp_block block = {0x1000, 100, 1, SP_NO_PATH, SP_FN_MALLOC};
+
+	(void)e;
+	if (failable_step("read", why))
+		return -EIO;
+	fake.reads++;
+	if (fake.gone_at && fake.reads >= fake.gone_at)
+		return sp_why_set(why, SP_FAULT_TARGET, ESRCH, "gone");
+	if (fake.blocks_in_last_read && fake.reads == 2)
+		pause();
+	assert_int_equal(sp_ledger_begin(l, fake.reads * 1000u), 0);
+	for (unsigned i = 0; i < fake.reads; i++)
+		assert_int_equal(sp_ledger_block(l, &block), 0);
+	return sp_ledger_end(l);
+}
+
+static uint64_t engine_now(struct sp_engine *e)
+{
+	(void)e;
+	return fake.reads * 1000u;
+}
+
+static void engine_stats(struct sp_engine *e, struct sp_engine_stats *ret)
+{
+	(void)e;
+	*ret = (struct sp_engine_stats){
+	    .scale = 1, .nr_functions = 14, .allocator = "/lib/libc.so.6", .start_ns = 35 * MS};
+}
+
+static void engine_stop(struct sp_engine *e)
+{
+	assert_ptr_equal(e, &the_engine);
+	step("stop");
+}
+
+static const struct sp_engine_ops ops = {.name = "fake",
+					 .probe = engine_probe,
+					 .start = engine_start,
+					 .fd = engine_fd,
+					 .poll = engine_poll,
+					 .read = engine_read,
+					 .now_ns = engine_now,
+					 .stats = engine_stats,
+					 .stop = engine_stop};
+
+const struct sp_engine_ops *sp_engine_find(const char *name)
+{
+	step("find-engine");
+	return !strcmp(name, "fake") ? &ops : NULL;
+}
+
+int sp_engine_choose(const struct sp_engine_config *c, const struct sp_engine_ops **ret, struct sp_why *why)
+{
+	(void)c;
+	if (failable_step("choose", why))
+		return -EPERM;
+	*ret = &ops;
+	return 0;
+}
+
+/* ---- callbacks ---- */
+
+static int on_report(const struct sp_view *v, void *arg)
+{
+	(void)arg;
+	fake.reports++;
+	fake.last = v->is_last;
+	fake.target_ended = v->target_ended;
+	assert_int_equal(v->nr_report, fake.reports);
+	step(v->is_last ? "last-report" : "report");
+	return fake.report_answer;
+}
+
+static void on_notice(enum sp_notice n, pid_t pid, const char *text, void *arg)
+{
+	static const char *const names[] = {"TARGET", "WATCHING", "INFO", "ENDED"};
+	char line[256];
+
+	(void)arg;
+	snprintf(line, sizeof(line), "%s(%d:%s)", names[n], (int)pid, n == SP_NOTICE_INFO ? "" : text);
+	step(line);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	memset(&fake, 0, sizeof(fake));
+	fake.pidfd = eventfd(0, EFD_CLOEXEC);
+	fake.engine_fd = -1;
+	fake.child_status = -1;
+	the_engine.ops = &ops;
+	return fake.pidfd < 0 ? -1 : 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	if (fake.pidfd >= 0)
+		close(fake.pidfd);
+	return 0;
+}
+
+static char *const argv[] = {(char[]){"victim"}, NULL};
+
+static struct sp_session_options attach(uint64_t count)
+{
+	return (struct sp_session_options){.target = "victim", .engine = "auto", .count = count, .interval_ns = 5 * MS};
+}
+
+static struct sp_session_options start_it(uint64_t count)
+{
+	return (struct sp_session_options){.argv = argv, .engine = "fake", .count = count, .interval_ns = 5 * MS};
+}
+
+static int run(const struct sp_session_options *o, int *ret_status, struct sp_why *why)
+{
+	const struct sp_session_callbacks cb = {.report = on_report, .notice = on_notice};
+
+	return sp_session_run(o, &cb, ret_status, why);
+}
+
+static void assert_run(const struct sp_session_options *o, int want, int want_status)
+{
+	struct sp_why why = {0};
+	int status = 77;
+
+	assert_int_equal(run(o, &status, &why), want);
+	assert_int_equal(status, want_status);
+	assert_int_equal(sp_why_is_set(&why), want != 0 && want != -EPIPE);
+}
+
+#define OPENED   "find open TARGET(4242:victim) names choose start "
+#define WATCHING "WATCHING(4242:engine fake, 14 functions of /lib/libc.so.6, ready in 35ms) "
+#define CLOSED   " stop names-close close"
+
+static void attach_reports_count_times_and_takes_everything_away(void **state)
+{
+	struct sp_session_options o = attach(2);
+
+	(void)state;
+	assert_run(&o, 0, -1);
+	assert_string_equal(fake.log, OPENED WATCHING "read read report read last-report" CLOSED);
+	assert_ptr_equal(fake.config.target, &the_proc);
+	assert_false(fake.target_ended);
+}
+
+static void launch_resumes_only_when_watched_and_leaves_the_child_running(void **state)
+{
+	struct sp_session_options o = start_it(1);
+
+	(void)state;
+	assert_run(&o, 0, -1);
+	assert_string_equal(fake.log, "launch open TARGET(4242:victim) names find-engine probe start " WATCHING
+				      "read resume read last-report" CLOSED " launch-close");
+	assert_false(fake.mask_at_launch);
+}
+
+static void a_launched_program_that_ends_is_reaped_and_reported(void **state)
+{
+	struct sp_session_options o = start_it(0);
+
+	(void)state;
+	o.interval_ns = 3600 * 1000ull * MS;
+	fake.end_at = 1;
+	fake.child_status = W_EXITCODE(3, 0);
+	assert_run(&o, 0, W_EXITCODE(3, 0));
+	assert_non_null(
+	    strstr(fake.log, "resume reap ENDED(4242:victim has ended with status 3) read last-report stop"));
+	assert_true(fake.target_ended);
+}
+
+static void a_killed_child_is_told_by_its_signal(void **state)
+{
+	struct sp_session_options o = start_it(0);
+
+	(void)state;
+	o.interval_ns = 3600 * 1000ull * MS;
+	fake.end_at = 1;
+	fake.child_status = W_EXITCODE(0, SIGKILL);
+	assert_run(&o, 0, W_EXITCODE(0, SIGKILL));
+	assert_non_null(strstr(fake.log, "ENDED(4242:victim was killed by signal 9 (Killed))"));
+}
+
+static void the_targets_end_brings_a_last_report(void **state)
+{
+	struct sp_session_options o = attach(0);
+
+	(void)state;
+	fake.end_at = 1;
+	o.interval_ns = 3600 * 1000ull * MS;
+	assert_run(&o, 0, -1);
+	assert_non_null(strstr(fake.log, " read ENDED(4242:victim has ended) read last-report stop"));
+	assert_true(fake.target_ended);
+}
+
+static void without_a_pidfd_the_end_is_noticed_all_the_same(void **state)
+{
+	struct sp_session_options o = attach(0);
+
+	(void)state;
+	close(fake.pidfd);
+	fake.pidfd = -1;
+	fake.end_at = 2;
+	o.interval_ns = 3600 * 1000ull * MS;
+	assert_run(&o, 0, -1);
+	assert_true(fake.last && fake.target_ended);
+}
+
+static void an_engine_that_cannot_read_any_more_ends_with_what_it_had(void **state)
+{
+	struct sp_session_options o = attach(0);
+
+	(void)state;
+	fake.gone_at = 3;
+	assert_run(&o, 0, -1);
+	assert_string_equal(fake.log,
+			    OPENED WATCHING "read read report read last-report ENDED(4242:victim has ended)" CLOSED);
+}
+
+static void a_signal_brings_a_last_report(void **state)
+{
+	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+
+	for (size_t i = 0; i < SP_ARRAY_SIZE(signals); i++) {
+		struct sp_session_options o = attach(0);
+
+		o.interval_ns = 3600 * 1000ull * MS;
+		teardown(state);
+		setup(state);
+		fake.signal_at = 1;
+		fake.signal = signals[i];
+		assert_run(&o, 0, -1);
+		assert_string_equal(fake.log, OPENED WATCHING "read read last-report" CLOSED);
+		assert_false(fake.target_ended);
+	}
+}
+
+static void nohup_is_respected(void **state)
+{
+	struct sp_session_options o = attach(3);
+
+	(void)state;
+	signal(SIGHUP, SIG_IGN);
+	fake.signal_at = 1;
+	fake.signal = SIGHUP;
+	assert_run(&o, 0, -1);
+	assert_int_equal(fake.reports, 3);
+	signal(SIGHUP, SIG_DFL);
+}
+
+/* In a process of its own, since it dies: 200 ms after the first signal it is stuck in the last reading. */
+static void a_second_signal_ends_at_once(void **state)
+{
+	struct sp_session_options o = attach(0);
+	int status = 0;
+	pid_t pid;
+
+	(void)state;
+	o.interval_ns = 3600 * 1000ull * MS;
+	fake.signal_at = 1;
+	fake.signal = SIGINT;
+	fake.blocks_in_last_read = true;
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid) {
+		struct sp_why why = {0};
+
+		alarm(20);
+		_exit(run(&o, &status, &why) ? 1 : 2);
+	}
+	/* Signals of the first 50 ms after the first are the same one: go on until it has ended. */
+	for (unsigned i = 0; i < 1000 && waitpid(pid, &status, WNOHANG) == 0; i++) {
+		usleep(20000);
+		if (i > 20)
+			kill(pid, SIGINT);
+	}
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGINT);
+}
+
+static void exec_and_new_modules_refresh_the_names(void **state)
+{
+	struct sp_session_options o = attach(1);
+
+	(void)state;
+	o.interval_ns = 100 * MS;
+	fake.engine_fd = eventfd(1, EFD_CLOEXEC); /* always readable: polled without waiting */
+	fake.news_at = 1;
+	fake.news = SP_NEWS_EXEC;
+	assert_run(&o, 0, -1);
+	assert_non_null(strstr(fake.log, "INFO(4242:) refresh read last-report"));
+	close(fake.engine_fd);
+	teardown(state);
+	setup(state);
+	fake.news_at = 1;
+	fake.news = SP_NEWS_MODULES;
+	assert_run(&o, 0, -1);
+	assert_null(strstr(fake.log, "INFO"));
+	assert_non_null(strstr(fake.log, "refresh read last-report"));
+}
+
+static void the_engine_is_polled_four_times_a_second_without_a_report(void **state)
+{
+	struct sp_session_options o = attach(1);
+
+	(void)state;
+	o.interval_ns = 1000 * MS;
+	assert_run(&o, 0, -1);
+	assert_in_range(fake.polls, 4, 20);
+}
+
+static void an_event_stream_makes_no_reports(void **state)
+{
+	struct sp_session_options o = attach(0);
+
+	(void)state;
+	o.no_reports = true;
+	o.interval_ns = 0;
+	fake.signal_at = 2;
+	fake.signal = SIGINT;
+	assert_run(&o, 0, -1);
+	assert_string_equal(fake.log,
+			    "find open TARGET(4242:victim) names choose start "
+			    "WATCHING(4242:engine fake, 14 functions of /lib/libc.so.6, ready in 35ms)" CLOSED);
+}
+
+static void an_event_stream_without_a_reader_ends(void **state)
+{
+	struct sp_session_options o = attach(0);
+
+	(void)state;
+	o.no_reports = true;
+	fake.signal_at = 2;
+	fake.signal = SIGPIPE;
+	assert_run(&o, -EPIPE, -1);
+	assert_int_equal(fake.reports, 0);
+}
+
+static void a_reader_who_left_ends_it_in_order(void **state)
+{
+	struct sp_session_options o = attach(0);
+
+	(void)state;
+	fake.report_answer = -EPIPE;
+	assert_run(&o, -EPIPE, -1);
+	assert_string_equal(fake.log, OPENED WATCHING "read read report" CLOSED);
+}
+
+static void the_kernel_has_no_target_and_may_hide_its_names(void **state)
+{
+	struct sp_session_options o = {.kernel = true, .engine = "auto", .count = 1, .interval_ns = 5 * MS};
+
+	(void)state;
+	fake.fails = "kernel-names";
+	assert_run(&o, 0, -1);
+	assert_string_equal(fake.log, "TARGET(0:kernel) kernel-names INFO(0:) choose start "
+				      "WATCHING(0:engine fake, 14 functions of /lib/libc.so.6, ready in 35ms) "
+				      "read read last-report stop");
+	assert_null(fake.config.target);
+}
+
+/* Whatever step fails: its error and reason come back, and what was made is taken away, in the opposite order. */
+static void every_failing_step_is_undone(void **state)
+{
+	static const struct {
+		const char *step;
+		int want;
+		const char *end;
+	} cases[] = {
+	    {"launch", -EPERM, "launch"},
+	    {"open", -EPERM, "open launch-close"},
+	    {"names", -EPERM, "names close launch-close"},
+	    {"probe", -EPERM, "probe names-close close launch-close"},
+	    {"start", -EPERM, "start names-close close launch-close"},
+	    {"read", -EIO, "read stop names-close close launch-close"},
+	    {"resume", -EPERM, "resume stop names-close close launch-close"},
+	};
+
+	for (size_t i = 0; i < SP_ARRAY_SIZE(cases); i++) {
+		struct sp_session_options o = start_it(1);
+		const char *end;
+
+		teardown(state);
+		setup(state);
+		fake.fails = cases[i].step;
+		assert_run(&o, cases[i].want, -1);
+		end = fake.log + strlen(fake.log) - strlen(cases[i].end);
+		assert_true(end >= fake.log);
+		assert_string_equal(end, cases[i].end);
+		assert_int_equal(fake.reports, 0);
+	}
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+	    T(attach_reports_count_times_and_takes_everything_away),
+	    T(launch_resumes_only_when_watched_and_leaves_the_child_running),
+	    T(a_launched_program_that_ends_is_reaped_and_reported),
+	    T(a_killed_child_is_told_by_its_signal),
+	    T(the_targets_end_brings_a_last_report),
+	    T(without_a_pidfd_the_end_is_noticed_all_the_same),
+	    T(an_engine_that_cannot_read_any_more_ends_with_what_it_had),
+	    T(a_signal_brings_a_last_report),
+	    T(nohup_is_respected),
+	    T(a_second_signal_ends_at_once),
+	    T(exec_and_new_modules_refresh_the_names),
+	    T(the_engine_is_polled_four_times_a_second_without_a_report),
+	    T(an_event_stream_makes_no_reports),
+	    T(an_event_stream_without_a_reader_ends),
+	    T(a_reader_who_left_ends_it_in_order),
+	    T(the_kernel_has_no_target_and_may_hide_its_names),
+	    T(every_failing_step_is_undone),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
