@@ -50,8 +50,8 @@ static __noinline int send_event(u32 kind, u32 fn, u64 addr, u64 size, u64 path)
 	e->cpu = bpf_get_smp_processor_id();
 	e->pad = 0;
 	bpf_get_current_comm(e->comm, sizeof(e->comm));
-	bpf_ringbuf_submit(e, bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > RING_WAKE ? BPF_RB_FORCE_WAKEUP
-											: BPF_RB_NO_WAKEUP);
+	bool wake = kind == SP_BEV_LOOK || bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > RING_WAKE;
+	bpf_ringbuf_submit(e, wake ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
 	return 0;
 }
 

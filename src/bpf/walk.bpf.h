@@ -121,6 +121,18 @@ static long row_step(u32 i, struct row_search *s)
 	return 0;
 }
 
+/* Wakes the engine, once for each table that it publishes. */
+static __always_inline void ask_for_look(struct sp_bpf_ctl *c)
+{
+	u32 gen = c->gen;
+
+	__sync_fetch_and_add(&c->nr_unknown, 1);
+	if (c->asked == gen)
+		return;
+	c->asked = gen;
+	send_event(SP_BEV_LOOK, 0, 0, 0, 0);
+}
+
 /* The slow way: ranges, then rows. SP_ROW_NONE for code without rows; counts pcs outside every mapping. */
 static __noinline u64 row_search(struct sp_bpf_ctl *c, u64 pc)
 {
@@ -132,7 +144,7 @@ static __noinline u64 row_search(struct sp_bpf_ctl *c, u64 pc)
 	u32 key = rs.half * SP_MAX_RANGES + rs.lo;
 	struct sp_row_range *r = bpf_map_lookup_elem(&ranges, &key);
 	if (!r || rs.lo >= c->nr_ranges || pc < r->start || pc >= r->end) {
-		__sync_fetch_and_add(&c->nr_unknown, 1);
+		ask_for_look(c);
 		return 0;
 	}
 	if (!r->nr_rows || pc < r->base)

@@ -38,6 +38,8 @@ static int make_view(struct sp_session *s, struct sp_view_store **ret_store, str
 	int r;
 
 	s->ops->stats(s->engine, &s->stats);
+	if (s->own_symbolizer) /* what came since the engine last looked: a plugin loaded a moment ago */
+		sp_symbolizer_refresh(s->own_symbolizer);
 	r = sp_view_make(s->ledger, s->symbolizer, s->o, s->stats.scale, ret_store, ret);
 	if (r < 0)
 		return sp_why_set(s->why, SP_FAULT_OURS, -r, "cannot make a report: %s", strerror(-r));

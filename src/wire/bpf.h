@@ -57,6 +57,8 @@ struct sp_bpf_ctl {
 	sp_w64 nr_unknown; /* pcs outside all ranges: time to read the maps again */
 	sp_w32 tgid;       /* of the target in the initial pid namespace; 0 until the first hit */
 	sp_w32 nr_execs;
+	sp_w32 asked; /* the gen in which the engine was asked to look at the mappings */
+	sp_w32 pad;
 };
 
 /* Entries of the row cache; see bpf/walk.bpf.h. A power of two. */
@@ -67,6 +69,7 @@ enum sp_bpf_event_kind {
 	SP_BEV_MMAP = 1,   /* addr, size: a new mapping */
 	SP_BEV_UNMAP,      /* addr, size: about to go (at entry: nobody can have got the range yet) */
 	SP_BEV_UNMAP_UNDO, /* the last UNMAP of this thread failed */
+	SP_BEV_LOOK,       /* a walk met code outside all ranges: time to look at the mappings */
 	SP_BEV_ENTER,      /* size */
 	SP_BEV_ALLOC,      /* addr, size */
 	SP_BEV_FREE,       /* addr, size */
@@ -85,7 +88,7 @@ struct sp_bpf_event {
 #ifndef __bpf__
 _Static_assert(sizeof(struct sp_bpf_block) == 32, "layout shared with BPF");
 _Static_assert(sizeof(struct sp_bpf_path) == 16 + 8 * SP_MAX_FRAMES, "layout shared with BPF");
-_Static_assert(sizeof(struct sp_bpf_ctl) == 40, "layout shared with BPF");
+_Static_assert(sizeof(struct sp_bpf_ctl) == 48, "layout shared with BPF");
 _Static_assert(sizeof(struct sp_bpf_event) == 72, "layout shared with BPF");
 #endif
 

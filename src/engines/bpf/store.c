@@ -97,7 +97,7 @@ static int take_event(void *arg, void *data, size_t len)
 	e.comm[sizeof(e.comm) - 1] = 0;
 	if (e.kind <= SP_BEV_UNMAP_UNDO)
 		mapping_event(s, &e);
-	else
+	else if (e.kind >= SP_BEV_ENTER)
 		call_event(s, &e);
 	return 0;
 }

@@ -20,7 +20,7 @@
 #define MAX_ROWS       (32 << 20)    /* 256 MB of rows: chromium has 3 M */
 #define SPARE_ROWS     (512 << 10)   /* room for what the target loads later, beside half of what it has */
 #define LOOK_NS        1000000000ULL /* at the mappings, when nothing says that they changed */
-#define LOOK_HINTED_NS 100000000     /* when a walk met code that is in none of them */
+#define LOOK_HINTED    20            /* times what a look costs, when a walk met code that is in none of them */
 #define INITIAL_PID_NS 0xEFFFFFFC    /* PROC_PID_INIT_INO (linux/proc_ns.h) */
 
 struct user {
@@ -37,7 +37,9 @@ struct user {
 	struct sp_bpf_store store;
 	uint64_t maps_hash;
 	uint64_t last_look_ns;
-	uint64_t nr_unknown; /* as of the last look */
+	uint64_t look_cost_ns;
+	bool modules_changed; /* and the session has not been told yet */
+	uint64_t nr_unknown;  /* as of the last look */
 	uint32_t nr_execs;
 	bool multi;
 	struct sp_engine_stats stats;
@@ -210,22 +212,22 @@ static int start(struct user *u, const struct sp_maps *maps, struct sp_why *why)
 
 /* ---- while it runs ---- */
 
-/* Reads the mappings again. True: they have changed and the tables follow. */
-static bool look(struct user *u)
+/* Reads the mappings again; when they have changed the tables follow. */
+static void look(struct user *u)
 {
 	struct sp_maps maps = {0};
-	bool changed = false;
 
 	u->last_look_ns = sp_bpf_now_ns();
 	u->nr_unknown = u->ctl->nr_unknown;
 	if (sp_proc_maps(u->c.target, &maps, NULL))
-		return false;
+		return;
 	if (maps.nr && maps.hash != u->maps_hash) {
 		u->maps_hash = maps.hash;
-		changed = !sp_unwind_update(u->unwind, u->c.target, &maps) && !publish(u);
+		if (!sp_unwind_update(u->unwind, u->c.target, &maps) && !publish(u))
+			u->modules_changed = true;
 	}
 	sp_maps_done(&maps);
-	return changed;
+	u->look_cost_ns = sp_bpf_now_ns() - u->last_look_ns;
 }
 
 /* The target has become another program: its allocator may be another too. */
@@ -248,20 +250,29 @@ static void start_over(struct user *u, struct sp_ledger *l)
 	sp_bpf_links_done(&old);
 }
 
+/* Is it time to look? A program that maps code all the time (a JIT) gets a twentieth of one CPU at most. */
+static bool is_look_due(const struct user *u)
+{
+	uint64_t since = sp_bpf_now_ns() - u->last_look_ns;
+
+	return since > LOOK_NS || (u->ctl->nr_unknown != u->nr_unknown && since > LOOK_HINTED * u->look_cost_ns);
+}
+
 static enum sp_engine_news user_poll(struct sp_engine *e, struct sp_ledger *l)
 {
 	struct user *u = (struct user *)e;
-	uint64_t since = sp_bpf_now_ns() - u->last_look_ns;
+	bool changed;
 
 	sp_bpf_store_drain(&u->store, l);
 	if (u->ctl->nr_execs != u->nr_execs) {
 		start_over(u, l);
 		return SP_NEWS_EXEC;
 	}
-	bool hint = u->ctl->nr_unknown != u->nr_unknown && since > LOOK_HINTED_NS;
-	if (since < LOOK_NS && !hint)
-		return SP_NEWS_NONE;
-	return look(u) ? SP_NEWS_MODULES : SP_NEWS_NONE;
+	if (is_look_due(u))
+		look(u);
+	changed = u->modules_changed;
+	u->modules_changed = false;
+	return changed ? SP_NEWS_MODULES : SP_NEWS_NONE;
 }
 
 static int user_read(struct sp_engine *e, struct sp_ledger *l, struct sp_why *why)
