@@ -128,8 +128,9 @@ static void put_sum(struct sp_page *p, size_t rank, const struct sp_path_sum *s)
 	sp_out_printf(&p->out, "\n%-*s", (int)p->indent, cell);
 	snprintf(cell, sizeof(cell), "%9s", sp_text_bytes(bytes, sizeof(bytes), s->bytes));
 	sp_page_put(p, SP_PAINT_BOLD, cell);
-	sp_out_printf(&p->out, " in %*" PRIu64 " block%s", (int)p->blocks_digits, s->blocks,
-		      s->blocks == 1 ? " " : "s");
+	sp_out_printf(&p->out, " in %*" PRIu64 " block%s", (int)p->blocks_digits, s->blocks, plural(s->blocks));
+	if (s->blocks == 1 && (p->v->interval_ns || p->v->scale > 1)) /* what follows stands in a column */
+		sp_out_puts(&p->out, " ");
 	if (p->v->scale > 1)
 		sp_out_printf(&p->out, " +-%u%%", sp_report_error_percent(s->blocks, p->v->scale));
 	put_growth(p, s->growth_bytes);
