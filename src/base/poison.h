@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Names that no C file of ours may use, because a safer one does the same. The build puts this header before every
- * file (-include), so it first brings in the system headers that declare these names.
+ * Names that no C file of ours may use, because a safer one does the same. The developer profile puts this header
+ * before every file (-include), so it first brings in the system headers that declare these names. Tests may use them:
+ * they are built with SEEP_UNPOISONED.
  */
 #ifndef SEEP_BASE_POISON_H
 #define SEEP_BASE_POISON_H
+
+#if !defined(SEEP_UNPOISONED) && !defined(__ASSEMBLER__)
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,4 +27,5 @@
 /* a shell between us and a program: posix_spawn, execve */
 #pragma GCC poison system popen
 
+#endif
 #endif

@@ -63,9 +63,10 @@ static bool run_d(const char *symbol, char *buf, size_t size)
 	text = dlang_demangle(symbol, FLAGS);
 	if (!text)
 		return false;
-	fits = strlen(text) < size;
+	len = strlen(text);
+	fits = len < size;
 	if (fits)
-		strcpy(buf, text);
+		memcpy(buf, text, len + 1);
 	free(text);
 	return fits;
 }
