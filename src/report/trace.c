@@ -87,6 +87,15 @@ static uint64_t per_second(uint64_t bytes, uint64_t interval_ns)
 	return (uint64_t)((__uint128_t)bytes * 1000000000u / interval_ns);
 }
 
+/* To whole seconds: a timer that comes at 1.9998 s meant 2. */
+static uint64_t rounded(uint64_t interval_ns)
+{
+	const uint64_t s = 1000000000u, half = s / 2;
+
+	return interval_ns < s - half / 100 || interval_ns > UINT64_MAX - half ? interval_ns
+									       : (interval_ns + half) / s * s;
+}
+
 static void put_growth(struct sp_page *p, int64_t growth)
 {
 	char bytes[16], signed_bytes[20], rate[16], span[16], text[80];
@@ -95,7 +104,7 @@ static void put_growth(struct sp_page *p, int64_t growth)
 
 	if (!p->v->interval_ns) /* the first look: nothing to compare with */
 		return;
-	sp_text_duration(span, sizeof(span), p->v->interval_ns);
+	sp_text_duration(span, sizeof(span), rounded(p->v->interval_ns));
 	if (!growth) {
 		sp_out_printf(&p->out, "   no growth in %s", span);
 		return;

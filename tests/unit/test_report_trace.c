@@ -102,6 +102,23 @@ static void no_growth_is_said(void **state)
 	free(text);
 }
 
+static void an_interval_is_shown_as_it_was_meant(void **state)
+{
+	struct fixture f;
+	char *text;
+
+	(void)state;
+	fixture_init(&f);
+	f.view.interval_ns = 4999800000u;
+	text = report_text(sp_report_trace, &f.view, (struct sp_report_options){0});
+	assert_non_null(strstr(text, "+24.0 KiB in 5s, +4.8 KiB/s\n"));
+	free(text);
+	f.view.interval_ns = 499900000u;
+	text = report_text(sp_report_trace, &f.view, (struct sp_report_options){0});
+	assert_non_null(strstr(text, "+24.0 KiB in 499ms, +48.0 KiB/s\n"));
+	free(text);
+}
+
 static void nothing_outstanding_is_said(void **state)
 {
 	struct fixture f;
@@ -251,6 +268,7 @@ int main(void)
 	    cmocka_unit_test(without_a_terminal_nothing_is_cut),
 	    cmocka_unit_test(the_first_look_claims_no_growth),
 	    cmocka_unit_test(no_growth_is_said),
+	    cmocka_unit_test(an_interval_is_shown_as_it_was_meant),
 	    cmocka_unit_test(nothing_outstanding_is_said),
 	    cmocka_unit_test(the_kernel_has_no_pid),
 	    cmocka_unit_test(filters_are_part_of_the_head),
