@@ -8,7 +8,7 @@
  *	4. names	of a launched program while it stands still: a short life may be over before its first report
  *	5. ledger
  *	6. engine	probes are in place when it has started
- *	7. first look	the ledger's zero, against which the first report's growth is measured
+ *	7. zero		an empty first snapshot, against which the first report's growth is measured
  *	8. resume	a launched program runs its first own instruction, watched
  *	9. close	the engine first: probes must go while the target is still open
  */
@@ -190,9 +190,17 @@ static int launch(struct sp_session *s)
 	return sp_launch_start(s->o->argv, &s->launch, s->why);
 }
 
-static int look_first(struct sp_session *s)
+/* What was allocated while we were getting ready grew under our watch, so the zero is empty and not a reading. */
+static int set_zero(struct sp_session *s)
 {
-	return s->is_recording || s->o->no_reports ? 0 : sp_session_read(s);
+	int r;
+
+	if (s->is_recording)
+		return 0;
+	r = sp_ledger_begin(s->ledger, s->ops->now_ns(s->engine));
+	if (!r)
+		r = sp_ledger_end(s->ledger);
+	return r < 0 ? sp_why_set(s->why, SP_FAULT_OURS, -r, "cannot begin the ledger: %s", strerror(-r)) : 0;
 }
 
 static int resume(struct sp_session *s)
@@ -208,7 +216,7 @@ static int init_waiter(struct sp_session *s)
 int sp_session_open(struct sp_session *s)
 {
 	static int (*const steps[])(struct sp_session *) = {launch,      init_waiter,  open_target, open_names,
-							    make_ledger, start_engine, look_first,  resume};
+							    make_ledger, start_engine, set_zero,    resume};
 	int r;
 
 	s->is_recording = s->o->engine && !strcmp(s->o->engine, "replay");
