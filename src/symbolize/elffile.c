@@ -87,7 +87,7 @@ static uint64_t zdebug_bytes(Elf_Scn *scn)
 	Elf_Data *raw = elf_rawdata(scn, NULL);
 	uint64_t size = 0;
 
-	if (!raw || raw->d_size < 12 || memcmp(raw->d_buf, "ZLIB", 4) != 0)
+	if (!raw || !raw->d_buf || raw->d_size < 12 || memcmp(raw->d_buf, "ZLIB", 4) != 0)
 		return 0;
 	memcpy(&size, (char *)raw->d_buf + 4, sizeof(size));
 	return __builtin_bswap64(size);
@@ -125,6 +125,27 @@ uint64_t sp_elffile_debug_bytes(Elf *elf)
 			return UINT64_MAX;
 	}
 	return sum;
+}
+
+/* .debug_str, .debug_line_str, their compressed and split relatives; dwarf_begin_elf() has unpacked them. */
+bool sp_elffile_strings_end(Elf *elf)
+{
+	size_t strings;
+
+	if (elf_getshdrstrndx(elf, &strings))
+		return false;
+	for (Elf_Scn *scn = NULL; (scn = elf_nextscn(elf, scn));) {
+		GElf_Shdr sh;
+		const char *name = gelf_getshdr(scn, &sh) ? elf_strptr(elf, strings, sh.sh_name) : NULL;
+		Elf_Data *data;
+
+		if (!name || !(strstr(name, "debug_str") || strstr(name, "debug_line_str")) || strstr(name, "_offsets"))
+			continue;
+		data = elf_getdata(scn, NULL);
+		if (data && data->d_buf && data->d_size && ((char *)data->d_buf)[data->d_size - 1])
+			return false;
+	}
+	return true;
 }
 
 static uint32_t crc_step(uint32_t crc)

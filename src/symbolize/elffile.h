@@ -25,6 +25,9 @@ Elf_Scn *sp_elffile_section(Elf *elf, const char *name, GElf_Shdr *ret_sh);
 /* Bytes of debugging sections once read and decompressed. UINT64_MAX: absurd. */
 uint64_t sp_elffile_debug_bytes(Elf *elf);
 
+/* False: DWARF's strings run out of their section, which libdw before 0.189 reads on. Ask after dwarf_begin_elf(). */
+bool sp_elffile_strings_end(Elf *elf);
+
 /* The symbols in .gnu_debugdata (an xz-compressed ELF file). -ENOENT: none; -EFBIG, -EBADMSG, -ENOMEM. */
 sp_must_check int sp_elffile_open_minidebug(Elf *main_elf, struct sp_elffile *ret);
 

@@ -194,11 +194,17 @@ static bool has_dwarf(Elf *elf)
 static Dwarf *begin_dwarf(struct sp_object *o, Elf *elf)
 {
 	uint64_t bytes = sp_elffile_debug_bytes(elf);
+	Dwarf *dw;
 
 	if (bytes > MAX_DEBUG_BYTES || bytes > *o->opt.debug_bytes_left)
 		return NULL;
 	*o->opt.debug_bytes_left -= bytes;
-	return dwarf_begin_elf(elf, DWARF_C_READ, NULL);
+	dw = dwarf_begin_elf(elf, DWARF_C_READ, NULL);
+	if (dw && !sp_elffile_strings_end(elf)) {
+		dwarf_end(dw);
+		return NULL;
+	}
+	return dw;
 }
 
 /* False: the file needs common DWARF that is not there, so libdw would go and look for it. */

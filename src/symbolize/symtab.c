@@ -151,7 +151,7 @@ static int add_symbol(struct sp_symtab *t, const GElf_Sym *sym, const char *name
 static int add_section(struct sp_symtab *t, Elf *elf, Elf_Scn *scn, const GElf_Shdr *sh)
 {
 	Elf_Data *data = elf_getdata(scn, NULL);
-	size_t nr = data && sh->sh_entsize ? data->d_size / sh->sh_entsize : 0;
+	size_t nr = data && data->d_buf && sh->sh_entsize ? data->d_size / sh->sh_entsize : 0;
 	int err = 0;
 
 	for (size_t i = 1; !err && i < nr && i <= INT32_MAX; i++) {

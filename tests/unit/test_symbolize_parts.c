@@ -5,6 +5,7 @@
 #include "failing_alloc.h"
 #include "symbolize/demangle.h"
 #include "symbolize/names.h"
+#include "symbolize/object.h"
 #include "symbolize/perfmap.h"
 #include "symbolize/symbolizer.h"
 
@@ -386,6 +387,56 @@ static void scenario(const struct sp_procfs *fs)
 	sp_perfmap_done(&m);
 }
 
+static int nothing_in_target(void *ctx, const char *path)
+{
+	(void)ctx;
+	(void)path;
+	return -ENOENT;
+}
+
+static unsigned object_scenario(const char *name)
+{
+	const struct sp_debug_search search = {.open_in_target = nothing_in_target, .host_dir = "/nowhere"};
+	uint64_t bytes_left = 1 << 20, start, vaddr;
+	const struct sp_object_options opt = {.search = &search, .debug_bytes_left = &bytes_left};
+	struct sp_object_frame f[4];
+	char path[PATH_MAX];
+	struct sp_object *o;
+	unsigned nr_named = 0;
+
+	snprintf(path, sizeof(path), "%s/../../fuzz/corpus/symbolize/%s", SP_TEST_DATA, name);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	if (sp_object_open(fd, "/usr/bin/app", &opt, &o) < 0)
+		return 0;
+	for (uint64_t off = 0; off < 4096; off += 8) {
+		if (!sp_object_vaddr(o, off, &vaddr))
+			continue;
+		assert_in_range(sp_object_frames(o, vaddr, f, 4, &start), 1, 4);
+		nr_named += f[0].name != NULL;
+	}
+	sp_object_close(o);
+	return nr_named;
+}
+
+static void every_allocation_of_an_object_may_fail(void **state)
+{
+	static const char *const names[] = {"dwarf5", "dwarf4_compressed", "clang", "minidebug", "link"};
+
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_SIZE(names); i++) {
+		long n = 0;
+		unsigned nr_named;
+
+		do {
+			alloc_arm(n++);
+			nr_named = object_scenario(names[i]);
+		} while (alloc_disarm());
+		assert_in_range(n, 3, 200);
+		assert_true(nr_named > 0);
+	}
+}
+
 static void every_allocation_may_fail(void **state)
 {
 	struct tree t;
@@ -422,6 +473,7 @@ int main(void)
 	    cmocka_unit_test(only_tables_can_be_added_to),
 	    cmocka_unit_test(the_cache_of_answers_is_bounded_and_strings_survive_it),
 	    cmocka_unit_test(every_allocation_may_fail),
+	    cmocka_unit_test(every_allocation_of_an_object_may_fail),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
