@@ -86,6 +86,10 @@ if [ -z "$way" ]; then
 	way=unshare
 	! docker info >/dev/null 2>&1 || way=docker
 fi
+if [ "$way" = unshare ] && ! $sudo unshare --mount true 2>"$work/unshare.err"; then
+	die "no container can be made here: $(cat "$work/unshare.err")" \
+		'inside a chroot, bind the tree onto itself first: mount --bind TREE TREE; else install and start docker'
+fi
 
 say "A program in a container ($way)"
 run leak
