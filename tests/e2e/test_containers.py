@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 from harness import Failed, Proc, Skip, check, check_equal, find_program, test, wait_until
-from tool import Victim, check_truth, memleak, trace
+from tool import Tool, Victim, check_truth, engine_args, memleak, trace
 
 APP = "/only-in-the-container/deep20"
 
@@ -71,19 +71,20 @@ def when_the_program_was_deleted_inside(env):
     check_watched(env, v, children(v.pid)[0])
 
 
-@test(needs=["unshare"])
-def from_inside_a_pid_namespace(env):
-    """The tool itself sits in the pid namespace of its target."""
-    script = f'{env.victim_path("kinds")} malloc 4567 & exec {env.path("memleak")} --engine {env.engine} -p $! -o 0 200ms'
-    t = env.start(Proc, ["unshare", "-pf", "--mount-proc", "sh", "-c", f"sh -c '{script}'"])
-
-    def decided():
-        return any("Top 10" in line for line in t.out) or t.popen.poll() is not None
-
-    wait_until(decided, "a report or a refusal")
-    if t.popen.poll() is not None:
-        check_equal(t.wait(), 3, f"status of a refusal: {t.describe()}")
-        check_equal(len(t.err), 1, f"lines of a refusal: {t.describe()}")
+@test(needs=["unshare", "nsenter"])
+def from_inside_the_targets_pid_namespace(env):
+    """The tool sits in the same pid namespace as its target, and knows it by the pid that it has there."""
+    v = env.start(Victim, ["unshare", "-mpf", "--mount-proc", env.victim_path("deep20")]).wait_ready()
+    pid = children(v.pid)[0]
+    t = env.start(Tool, ["nsenter", "-t", str(pid), "-m", "-p", env.path("memleak"), *engine_args(env), "-p", "1", "-o", "0",
+                         "200ms", "15"])
+    t.wait_attached()
+    check_equal(t.out[0], "Attaching to pid 1, Ctrl+C to quit.\n", "the first line")
+    v.command("go 60 2")
+    check_equal(t.wait(), 0, f"status of {t.describe()}")
+    last = t.texts()[-1]
+    check_equal([(s.bytes, s.blocks) for s in last.stacks if s.functions()[:2] == ["chain01", "chain02"]], [(120, 2)],
+                f"the answer {t.stdout}")
 
 
 @test(needs=["unshare"])

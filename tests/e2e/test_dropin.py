@@ -278,6 +278,29 @@ def kernel_names_come_from_kallsyms(env):
     check(any(f[2] == "kernel" and re.match(r"[a-z_]", f[0]) for f in frames), f"named kernel frames: {frames[:5]}")
 
 
+@test(timeout=40)
+def kernel_per_cpu_allocations(env):
+    tool = memleak(env, "--percpu", "1", "1")
+    check_equal(tool.wait(30), 0, f"status of {tool.describe()}")
+    check_equal(len(tool.texts()), 1, f"reports of {tool.describe()}")
+
+
+@test(timeout=40)
+def seep_kernel_is_the_same_in_its_own_text(env):
+    tool = env.start(Tool, [env.path("seep"), "kernel", *engine_args(env), "--json", "--older", "0", "500ms"])
+    tool.wait_attached(30)
+    pipes = [os.pipe() for _ in range(100)]
+    tool.wait_report().wait_report()
+    tool.interrupt(30)
+    for ends in pipes:
+        for fd in ends:
+            os.close(fd)
+    report = tool.json()[-1]
+    check(report["kernel"] and report["paths"], f"the kernel's paths: {tool.stdout[:2000]}")
+    named = {f["function"] for p in report["paths"] for f in p["frames"]} - {None}
+    check(any("pipe" in n for n in named), f"the pipes' functions: {sorted(named)[:40]}")
+
+
 @test(per_engine=False)
 def help_and_version(env):
     for program, arguments in (("memleak", ["--help"]), ("memleak", ["-h"]), ("seep", ["--help"]),

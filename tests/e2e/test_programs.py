@@ -86,6 +86,19 @@ def redis_load_alone_leaves_no_growing_path(env):
     check(redis.proc.popen.poll() is None, "redis lives")
 
 
+@test(needs=["redis-server", "redis-benchmark"], timeout=90)
+def attached_to_again_and_again_under_load(env):
+    redis = Redis(env, "--loadmodule", env.victim_path("plant_redis.so"))
+    load = redis.load(env, 12000)
+    for _ in range(5):
+        t = trace(env, redis.pid).wait_attached()
+        check_equal(redis.ask("PLANT", "3", str(SIZE)), ":3", "the module's answer")
+        report = t.interrupt().json()[-1]
+        planted(report, ["plant_command"], 3)
+    check_equal(load.wait(60), 0, f"redis-benchmark: {load.describe()}")
+    check_equal(redis.ask("PING"), "+PONG", "redis afterwards")
+
+
 # ---- nginx ----
 
 CONF = """
