@@ -21,10 +21,9 @@
 #include "symbolize/symtab.h"
 #include "symbolize/units.h"
 
-#define MAX_LOADS        1024
-#define MAX_BUILD_ID     64
-#define MAX_DEBUG_BYTES  (16ull << 30) /* of one file */
-#define MAX_PATH_TO_JOIN 4096
+#define MAX_LOADS       1024
+#define MAX_BUILD_ID    64
+#define MAX_DEBUG_BYTES (16ull << 30) /* of one file */
 
 struct load {
 	uint64_t offset, vaddr, filesz;
@@ -267,6 +266,13 @@ static Dwarf_Word number_of(Dwarf_Die *die, unsigned attr)
 	return dwarf_formudata(dwarf_attr(die, attr, &a), &v) == 0 ? v : 0;
 }
 
+/* libdw joins the names of the line table with its directories, but these may be relative, too. */
+static void set_dir(Dwarf_Die *unit, struct sp_object_frame *f)
+{
+	if (f->file && f->file[0] != '/')
+		f->dir = string_of(unit, DW_AT_comp_dir);
+}
+
 static void set_line(Dwarf_Die *unit, uint64_t pc, struct sp_object_frame *f)
 {
 	Dwarf_Line *line = dwarf_getsrc_die(unit, pc);
@@ -307,6 +313,7 @@ static unsigned add_dwarf_frames(struct sp_chain *c, uint64_t pc, struct sp_obje
 			set_line(&c->unit, pc, f);
 		else
 			set_call_line(&c->unit, &c->dies[at + 1], f);
+		set_dir(&c->unit, f);
 		if (c->nr)
 			f->name = name_of(&c->dies[at]);
 	}

@@ -17,6 +17,7 @@ struct sp_object_options {
 struct sp_object_frame {
 	const char *name; /* mangled; NULL: unknown */
 	const char *file;
+	const char *dir; /* what a relative file is relative to; NULL: unknown, or the file is absolute */
 	unsigned line;
 	bool inlined;
 };

@@ -9,6 +9,7 @@
  * Opening lists the mappings and opens the files of code; nothing of a file is read before an address in it is asked.
  */
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #include "symbolize/process.h"
@@ -40,10 +41,24 @@ static void set_image(const struct sp_image *image, struct sp_frame *f)
 	f->build_id = image->build_id;
 }
 
+static const char *intern_file(struct process *p, const struct sp_object_frame *of)
+{
+	char path[PATH_MAX];
+	const char *file = of->file;
+	int n;
+
+	if (!file || !of->dir)
+		return sp_names_add(&p->s.names, file);
+	while (file[0] == '.' && file[1] == '/')
+		file += 2;
+	n = snprintf(path, sizeof(path), "%s/%s", of->dir, file);
+	return sp_names_add(&p->s.names, n > 0 && (size_t)n < sizeof(path) ? path : of->file);
+}
+
 static void set_object_frame(struct process *p, const struct sp_object_frame *of, struct sp_frame *f)
 {
 	sp_symbolizer_set_function(&p->s, f, of->name);
-	f->file = sp_names_add(&p->s.names, of->file);
+	f->file = intern_file(p, of);
 	f->line = f->file ? of->line : 0;
 	f->inlined = of->inlined;
 }
@@ -59,7 +74,8 @@ static unsigned resolve_object(struct process *p, struct sp_object *o, uint64_t 
 		set_image(image, &ret[i]);
 		ret[i].module_offset = vaddr + is_return;
 		set_object_frame(p, &frames[i], &ret[i]);
-		ret[i].offset = vaddr + is_return - start;
+		if (frames[nr - 1].name)
+			ret[i].offset = vaddr + is_return - start;
 	}
 	return nr;
 }
