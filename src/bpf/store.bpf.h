@@ -30,15 +30,10 @@ static __always_inline void count_lost(u32 id)
 /* The engine looks several times a second by itself; it is woken when this much (bytes) is waiting. */
 #define RING_WAKE (256 << 10)
 
-static __noinline int send_event(u32 kind, u32 fn, u64 addr, u64 size, u64 path)
+static __always_inline void fill_event(struct sp_bpf_event *e, u32 kind, u32 fn, u64 addr, u64 size, u64 path)
 {
-	struct sp_bpf_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
-
-	if (!e) {
-		count_lost(SP_LOST_EVENTS);
-		return 0;
-	}
 	u64 id = bpf_get_current_pid_tgid();
+
 	e->time_ns = bpf_ktime_get_ns();
 	e->addr = addr;
 	e->size = size;
@@ -50,6 +45,17 @@ static __noinline int send_event(u32 kind, u32 fn, u64 addr, u64 size, u64 path)
 	e->cpu = bpf_get_smp_processor_id();
 	e->pad = 0;
 	bpf_get_current_comm(e->comm, sizeof(e->comm));
+}
+
+static __noinline int send_event(u32 kind, u32 fn, u64 addr, u64 size, u64 path)
+{
+	struct sp_bpf_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+
+	if (!e) {
+		count_lost(SP_LOST_EVENTS);
+		return 0;
+	}
+	fill_event(e, kind, fn, addr, size, path);
 	bool wake = kind == SP_BEV_LOOK || bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > RING_WAKE;
 	bpf_ringbuf_submit(e, wake ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
 	return 0;

@@ -254,6 +254,21 @@ static __always_inline void on_failure(struct call *c)
 		send_event(SP_BEV_UNMAP_UNDO, c->fn, 0, 0, 0);
 }
 
+/* The key of the call path that the function returns into; 0: not kept. */
+static __always_inline u64 path_of_caller(struct sp_bpf_ctl *ctl, struct thread *t, struct pt_regs *ctx)
+{
+	struct walk w = {.pc = ctx->ip, .sp = ctx->sp, .bp = ctx->bp};
+	u64 hash = walk_stack(&w, ctl, &t->path, ctl->exec_ns);
+
+	if (w.flags & SP_PATH_UNKNOWN) {
+		u64 key = send_stack(&w);
+		if (key)
+			return key;
+		t->path.flags |= SP_PATH_BROKEN;
+	}
+	return intern_path(&t->path, hash);
+}
+
 SEC("uretprobe")
 int sp_return(struct pt_regs *ctx)
 {
@@ -284,9 +299,8 @@ int sp_return(struct pt_regs *ctx)
 			send_event(SP_BEV_UNMAP, c->fn, addr, c->size, 0);
 		return 0;
 	}
-	u64 key = walk_stack(ctl, &t->path, ctx->ip, ctx->sp, ctx->bp, ctl->exec_ns);
 	struct sp_bpf_block b = {.size = c->size, .birth_ns = bpf_ktime_get_ns(), .fn = c->fn};
-	b.path = intern_path(&t->path, key);
+	b.path = path_of_caller(ctl, t, ctx);
 	if (is_mapping)
 		send_event(SP_BEV_MMAP, c->fn, addr, c->size, b.path);
 	else

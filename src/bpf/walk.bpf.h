@@ -310,6 +310,8 @@ static long walk_step(u32 i, struct walk *w)
 	path_mix(&w->hash, &w->check, w->pc);
 
 	row = row_find(w->ctl, w->is_exact ? w->pc : w->pc - 1);
+	if (!row && w->ctl->stacks_left)
+		return walk_end(w, SP_PATH_UNKNOWN);
 	if (!row)
 		row = row_pack(0, SP_ROW_NONE, 0, 0);
 	w->is_exact = false;
@@ -323,19 +325,57 @@ static long walk_step(u32 i, struct walk *w)
 }
 
 /*
- * Walks from (pc, sp, bp), pc being a return address, into *out: pcs, nr, flags, check. Returns the path's hash.
+ * Walks from where *w stands (pc being a return address) into *out: pcs, nr, flags, check. Returns the path's hash.
  * Different `seed`s give different hashes (one per program that the target has executed).
  */
-static __always_inline u64 walk_stack(struct sp_bpf_ctl *c, struct sp_bpf_path *out, u64 pc, u64 sp, u64 bp, u64 seed)
+static __always_inline u64 walk_stack(struct walk *w, struct sp_bpf_ctl *c, struct sp_bpf_path *out, u64 seed)
 {
-	struct walk w = {.out = out, .ctl = c, .pc = pc, .sp = sp, .bp = bp, .hash = seed, .check = ~seed};
+	w->out = out;
+	w->ctl = c;
+	w->hash = seed;
+	w->check = ~seed;
+	w->trampoline = trampoline_of_current();
+	bpf_loop(SP_MAX_FRAMES + 1, walk_step, w, 0);
+	out->nr = w->nr;
+	out->flags = w->flags;
+	out->check = w->check;
+	return w->hash;
+}
 
-	w.trampoline = trampoline_of_current();
-	bpf_loop(SP_MAX_FRAMES + 1, walk_step, &w, 0);
-	out->nr = w.nr;
-	out->flags = w.flags;
-	out->check = w.check;
-	return w.hash;
+/* As much as can be read of the stack above sp. */
+static __always_inline u32 copy_stack(void *dst, u64 sp)
+{
+	for (u32 len = SP_STACK_BYTES; len >= 256; len /= 2)
+		if (!bpf_probe_read_user(dst, len, (void *)sp))
+			return len;
+	return 0;
+}
+
+/*
+ * Hands a walk that stopped at unknown code to the engine. Returns the key by which blocks shall name the path, 0 when
+ * that was not possible.
+ */
+static __always_inline u64 send_stack(struct walk *w)
+{
+	u32 left = w->ctl->stacks_left;
+
+	if (!left)
+		return 0;
+	w->ctl->stacks_left = left - 1; /* may lose a race: a few too many do no harm */
+	struct sp_bpf_stack *s = bpf_ringbuf_reserve(&events, sizeof(*s), 0);
+	if (!s)
+		return 0;
+	u64 key = w->hash ^ bpf_ktime_get_ns() * 0x9e3779b97f4a7c15ULL ^ (u64)bpf_get_prandom_u32() << 32;
+	fill_event(&s->event, SP_BEV_STACK, 0, 0, 0, key);
+	s->sp = w->sp;
+	s->bp = w->bp;
+	s->nr = w->nr;
+	s->is_exact = w->is_exact;
+	s->pad = 0;
+	bpf_probe_read_kernel(s->pcs, sizeof(s->pcs), w->out->pcs);
+	s->len = copy_stack(s->bytes, w->sp);
+	bpf_ringbuf_submit(s, BPF_RB_NO_WAKEUP); /* SP_BEV_LOOK has woken the engine */
+	return key;
 }
 
 #endif

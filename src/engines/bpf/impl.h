@@ -4,6 +4,7 @@
 #define SEEP_ENGINES_BPF_IMPL_H
 
 #include "engines/engine.h"
+#include "unwind/walk.h"
 #include "wire/bpf.h"
 
 extern const struct sp_engine_ops sp_engine_bpf;
@@ -97,15 +98,16 @@ struct ring_buffer;
 struct sp_bpf_store {
 	struct bpf_map *blocks, *paths, *events, *lost;
 	struct ring_buffer *ring;
-	struct sp_u64map path_ids;    /* key in `paths` -> id in the ledger */
-	struct sp_u64map event_paths; /* the same for paths of events */
+	struct sp_u64map path_ids; /* key in `paths` -> id in the ledger */
 	struct sp_bpf_mappings mappings;
 	struct sp_ledger *ledger; /* during drain and read */
 	uint64_t exec_ns;         /* what is older is void */
-	uint64_t events_refused;  /* by the mappings' table */
 	void (*on_event)(const struct sp_event *e, void *arg);
 	void *on_event_arg;
-	uint64_t missed_base;
+	uint64_t own_lost[SP_NR_LOST]; /* found out on our side */
+	/* Finishes a walk that met unknown code; fills in pcs, returns how it ended. NULL: none will come. */
+	enum sp_walk_end (*on_stack)(const struct sp_bpf_stack *s, uint64_t *pcs, unsigned *nr, void *arg);
+	void *on_stack_arg;
 };
 
 sp_must_check int sp_bpf_store_open(struct sp_bpf_store *s, const struct sp_engine_config *c, struct bpf_map *blocks,

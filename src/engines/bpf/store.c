@@ -62,7 +62,7 @@ static void mapping_event(struct sp_bpf_store *s, const struct sp_bpf_event *e)
 		err = sp_bpf_mappings_undo(&s->mappings, e->tid);
 	}
 	if (err)
-		s->events_refused++;
+		s->own_lost[SP_LOST_EVENTS]++;
 }
 
 /* The target may not choose what our terminal shows: only the kernel writes this buffer, but comm is the target's. */
@@ -86,6 +86,25 @@ static void call_event(const struct sp_bpf_store *s, const struct sp_bpf_event *
 	s->on_event(&out, s->on_event_arg);
 }
 
+/* A path whose walk the programs could not finish, under the key that blocks will name. */
+static void stack_event(struct sp_bpf_store *s, const struct sp_bpf_stack *e)
+{
+	uint64_t pcs[SP_MAX_FRAMES];
+	unsigned nr = 0;
+	uint32_t id;
+
+	if (!s->on_stack || e->event.time_ns < s->exec_ns || !e->nr || e->nr > SP_MAX_FRAMES ||
+	    e->len > sizeof(e->bytes))
+		return;
+	enum sp_walk_end end = s->on_stack(e, pcs, &nr, s->on_stack_arg);
+	if (end == SP_WALK_CUT)
+		s->own_lost[SP_LOST_STACK_CUT]++;
+	else if (end == SP_WALK_BROKEN)
+		s->own_lost[SP_LOST_STACK_BROKEN]++;
+	if (sp_ledger_path(s->ledger, pcs, nr, &id) || sp_u64map_set(&s->path_ids, e->event.path, id))
+		s->own_lost[SP_LOST_PATHS_FULL]++;
+}
+
 static int take_event(void *arg, void *data, size_t len)
 {
 	struct sp_bpf_store *s = arg;
@@ -94,6 +113,10 @@ static int take_event(void *arg, void *data, size_t len)
 	if (len < sizeof(e))
 		return 0;
 	memcpy(&e, data, sizeof(e));
+	if (e.kind == SP_BEV_STACK && len >= sizeof(struct sp_bpf_stack)) {
+		stack_event(s, data);
+		return 0;
+	}
 	e.comm[sizeof(e.comm) - 1] = 0;
 	if (e.kind <= SP_BEV_UNMAP_UNDO)
 		mapping_event(s, &e);
@@ -203,8 +226,7 @@ static void read_lost(struct sp_bpf_store *s, uint64_t nr_missed)
 			continue;
 		for (int cpu = 0; cpu < nr_cpus; cpu++)
 			sum += values[cpu];
-		if (id == SP_LOST_EVENTS)
-			sum += s->events_refused;
+		sum += s->own_lost[id];
 		if (id == SP_LOST_MISSED)
 			sum += nr_missed;
 		sp_ledger_set_lost(s->ledger, (enum sp_lost_id)id, sum);

@@ -15,7 +15,8 @@
 
 #define DEFAULT_BLOCKS (1 << 21)
 #define DEFAULT_PATHS  (1 << 16)
-#define EVENT_BUFFER   (1 << 20)
+#define EVENT_BUFFER   (1 << 22) /* some 400 stacks */
+#define STACKS         400       /* to be handed over between two changes of the tables */
 #define TRACE_BUFFER   (1 << 24)
 #define MAX_ROWS       (32 << 20)    /* 256 MB of rows: chromium has 3 M */
 #define SPARE_ROWS     (512 << 10)   /* room for what the target loads later, beside half of what it has */
@@ -35,7 +36,7 @@ struct user {
 	struct sp_bpf_functions functions;
 	struct sp_bpf_links links;
 	struct sp_bpf_store store;
-	uint64_t maps_hash;
+	uint64_t code_hash; /* of the mappings that the tables are of */
 	uint64_t last_look_ns;
 	uint64_t look_cost_ns;
 	bool modules_changed; /* and the session has not been told yet */
@@ -75,9 +76,63 @@ static int publish(struct user *u)
 	__atomic_store_n(&u->ctl->nr_ranges, (uint32_t)nr_ranges, __ATOMIC_RELEASE);
 	__atomic_store_n(&u->ctl->half, half, __ATOMIC_RELEASE);
 	__atomic_store_n(&u->ctl->gen, u->ctl->gen % 15 + 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&u->ctl->stacks_left, STACKS, __ATOMIC_RELEASE);
 	u->stats.nr_rows = nr_rows;
 	u->stats.nr_modules = (unsigned)sp_unwind_nr_files(u->unwind);
 	return 0;
+}
+
+/* ---- following the target's mappings ---- */
+
+/* FNV-1a over what unwinding needs of the mappings: a heap that grows changes nothing here. */
+static uint64_t code_hash(const struct sp_maps *maps)
+{
+	uint64_t h = 0xcbf29ce484222325;
+
+	for (size_t i = 0; i < maps->nr; i++) {
+		const struct sp_mapping *m = &maps->list[i];
+		const uint64_t words[] = {m->start, m->end, m->offset, m->inode, m->dev_major, m->dev_minor};
+		if (!(m->prot & SP_PROT_X))
+			continue;
+		for (size_t k = 0; k < SP_ARRAY_SIZE(words); k++)
+			h = (h ^ words[k]) * 0x100000001b3;
+	}
+	return h;
+}
+
+/* Reads the mappings again; when code has come or gone the tables follow. */
+static void look(struct user *u)
+{
+	struct sp_maps maps = {0};
+
+	u->last_look_ns = sp_bpf_now_ns();
+	u->nr_unknown = u->ctl->nr_unknown;
+	if (sp_proc_maps(u->c.target, &maps, NULL))
+		return;
+	uint64_t hash = code_hash(&maps);
+	if (maps.nr && hash != u->code_hash) {
+		u->code_hash = hash;
+		if (!sp_unwind_update(u->unwind, u->c.target, &maps) && !publish(u))
+			u->modules_changed = true;
+	}
+	sp_maps_done(&maps);
+	u->look_cost_ns = sp_bpf_now_ns() - u->last_look_ns;
+}
+
+/* A walk that stopped at code which came after the last look. */
+static enum sp_walk_end finish_walk(const struct sp_bpf_stack *s, uint64_t *pcs, unsigned *nr, void *arg)
+{
+	struct user *u = arg;
+	unsigned known = s->nr - 1, more;
+	struct sp_walk w = {.pc = s->pcs[known], .sp = s->sp, .bp = s->bp, .is_exact = s->is_exact};
+	struct sp_stack_copy stack = {.addr = s->sp, .bytes = s->bytes, .len = s->len};
+
+	if (s->event.time_ns > u->last_look_ns)
+		look(u);
+	memcpy(pcs, s->pcs, known * sizeof(*pcs));
+	enum sp_walk_end end = sp_unwind_walk(u->unwind, &w, &stack, pcs + known, SP_MAX_FRAMES - known, &more);
+	*nr = known + more;
+	return end;
 }
 
 /* ---- start ---- */
@@ -90,7 +145,7 @@ static int tables_build(struct user *u, const struct sp_maps *maps, struct sp_wh
 		err = sp_unwind_update(u->unwind, u->c.target, maps);
 	if (err)
 		sp_why_set(why, SP_FAULT_OURS, -err, "cannot build unwind tables: %s", strerror(-err));
-	u->maps_hash = maps->hash;
+	u->code_hash = code_hash(maps);
 	u->last_look_ns = sp_bpf_now_ns();
 	return err;
 }
@@ -202,6 +257,8 @@ static int start(struct user *u, const struct sp_maps *maps, struct sp_why *why)
 		return err;
 	s = u->skel;
 	err = sp_bpf_store_open(&u->store, &u->c, s->maps.blocks, s->maps.paths, s->maps.events, s->maps.lost, why);
+	u->store.on_stack = finish_walk;
+	u->store.on_stack_arg = u;
 	if (!err)
 		err = watch_execs(u, why);
 	if (err)
@@ -211,24 +268,6 @@ static int start(struct user *u, const struct sp_maps *maps, struct sp_why *why)
 }
 
 /* ---- while it runs ---- */
-
-/* Reads the mappings again; when they have changed the tables follow. */
-static void look(struct user *u)
-{
-	struct sp_maps maps = {0};
-
-	u->last_look_ns = sp_bpf_now_ns();
-	u->nr_unknown = u->ctl->nr_unknown;
-	if (sp_proc_maps(u->c.target, &maps, NULL))
-		return;
-	if (maps.nr && maps.hash != u->maps_hash) {
-		u->maps_hash = maps.hash;
-		if (!sp_unwind_update(u->unwind, u->c.target, &maps) && !publish(u))
-			u->modules_changed = true;
-	}
-	sp_maps_done(&maps);
-	u->look_cost_ns = sp_bpf_now_ns() - u->last_look_ns;
-}
 
 /* The target has become another program: its allocator may be another too. */
 static void start_over(struct user *u, struct sp_ledger *l)
