@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The tables of a real process (this one): every executable mapping has its range, every function its row. */
 #include <dlfcn.h>
+#include <execinfo.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 
 #include <cmocka.h>
 
-#include "unwind/unwind.h"
+#include "unwind/walk.h"
 
 /* A child that is like us and sleeps: a process cannot open itself. */
 static pid_t child;
@@ -132,11 +134,99 @@ static void a_full_pool_leaves_files_without_rows(void **state)
 	sp_proc_close(p);
 }
 
+#define STACK_BYTES 65536
+#define MAX_PCS     64
+
+/* A stack and what the C library's own unwinder says of it. */
+struct snapshot {
+	struct sp_walk walk;
+	uint8_t bytes[STACK_BYTES];
+	struct sp_stack_copy copy;
+	void *expected[MAX_PCS];
+	int nr_expected;
+};
+
+/* The stack from here outwards. Its own pc differs from backtrace()'s: the comparison begins with the caller. */
+static __attribute__((noinline)) int take_snapshot(struct snapshot *s)
+{
+	__asm__ volatile("leaq 0(%%rip), %0\n\tmovq %%rsp, %1\n\tmovq %%rbp, %2"
+			 : "=r"(s->walk.pc), "=r"(s->walk.sp), "=r"(s->walk.bp));
+	s->walk.is_exact = true;
+	s->nr_expected = backtrace(s->expected, MAX_PCS);
+	s->copy = (struct sp_stack_copy){.addr = s->walk.sp, .bytes = s->bytes};
+	struct iovec to = {s->bytes, STACK_BYTES}; /* the stack may end before: what is there is read */
+	struct iovec from = {(void *)s->walk.sp, to.iov_len};
+	ssize_t nr = process_vm_readv(getpid(), &to, 1, &from, 1, 0);
+	s->copy.len = nr > 0 ? (size_t)nr : 0;
+	return s->nr_expected;
+}
+
+static __attribute__((noinline)) int in_a_big_frame(struct snapshot *s)
+{
+	volatile char room[5000];
+
+	room[0] = 1;
+	return take_snapshot(s) + room[0];
+}
+
+static int compare_by_snapshot(const void *a, const void *b, void *arg)
+{
+	struct snapshot *s = arg;
+
+	if (!s->nr_expected)
+		in_a_big_frame(s);
+	return *(const int *)a - *(const int *)b;
+}
+
+static void a_walk_over_a_copy_equals_backtrace(void **state)
+{
+	static struct snapshot s;
+	uint64_t pcs[MAX_PCS];
+	unsigned nr;
+	int numbers[] = {2, 1};
+	struct sp_proc *p;
+	struct sp_unwind *u = tables(&p);
+	(void)state;
+
+	qsort_r(numbers, 2, sizeof(numbers[0]), compare_by_snapshot, &s); /* through the C library and back */
+	enum sp_walk_end end = sp_unwind_walk(u, &s.walk, &s.copy, pcs, MAX_PCS, &nr);
+	assert_int_equal(end, SP_WALK_WHOLE);
+	/* From the outermost inwards: a sanitizer's backtrace() has one frame more at its end. */
+	assert_in_range((unsigned)s.nr_expected, nr, nr + 1);
+	for (unsigned i = 1; i < nr; i++)
+		assert_int_equal(pcs[nr - i], (uintptr_t)s.expected[s.nr_expected - (int)i]);
+	sp_unwind_free(u);
+	sp_proc_close(p);
+}
+
+static void a_walk_ends_where_the_copy_ends(void **state)
+{
+	static struct snapshot s;
+	uint64_t pcs[MAX_PCS];
+	unsigned nr;
+	struct sp_proc *p;
+	struct sp_unwind *u = tables(&p);
+	(void)state;
+
+	in_a_big_frame(&s);
+	s.copy.len = 1024; /* less than the big frame */
+	struct sp_walk again = s.walk;
+	assert_int_equal(sp_unwind_walk(u, &s.walk, &s.copy, pcs, MAX_PCS, &nr), SP_WALK_BROKEN);
+	assert_true(nr >= 1 && nr <= 2);
+	s.walk = again;
+	assert_int_equal(sp_unwind_walk(u, &s.walk, &s.copy, pcs, 1, &nr), SP_WALK_CUT);
+	assert_int_equal(nr, 1);
+	sp_unwind_free(u);
+	sp_proc_close(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(at_entry_the_cfa_is_8_above_rsp),
 	    cmocka_unit_test(an_update_without_change_adds_no_rows),
+	    cmocka_unit_test(a_walk_over_a_copy_equals_backtrace),
+	    cmocka_unit_test(a_walk_ends_where_the_copy_ends),
 	    cmocka_unit_test(a_full_pool_leaves_files_without_rows),
 	};
 
