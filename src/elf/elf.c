@@ -142,6 +142,24 @@ int sp_elf_offset_to_vaddr(const struct sp_elf *e, uint64_t offset, uint64_t *re
 	return 0;
 }
 
+int sp_elf_exec_page_to_vaddr(const struct sp_elf *e, uint64_t page_offset, uint64_t *ret)
+{
+	const struct sp_elf_load *found = NULL;
+
+	for (size_t i = 0; i < e->nr_loads; i++) {
+		const struct sp_elf_load *load = &e->loads[i];
+		uint64_t first = load->offset & ~(PAGE_BYTES - 1);
+		if (!load->is_exec || page_offset < first || page_offset >= load->offset + load->filesz)
+			continue;
+		if (!found || first == page_offset) /* a mapping that begins here is rather of what begins here */
+			found = load;
+	}
+	if (!found)
+		return -ENOENT;
+	*ret = found->vaddr - found->offset + page_offset;
+	return 0;
+}
+
 static int refuse(struct sp_why *why, int err, const char *name, const char *reason)
 {
 	char printable[256];

@@ -33,6 +33,12 @@ uint64_t sp_elf_base_vaddr(const struct sp_elf *e);
 sp_must_check int sp_elf_vaddr_to_offset(const struct sp_elf *e, uint64_t vaddr, uint64_t *ret);
 sp_must_check int sp_elf_offset_to_vaddr(const struct sp_elf *e, uint64_t offset, uint64_t *ret);
 
+/*
+ * The virtual address at the beginning of a page (an offset in the file) of the executable segment that has bytes in
+ * it. One page of a file may hold the ends of several segments. -ENOENT: of none.
+ */
+sp_must_check int sp_elf_exec_page_to_vaddr(const struct sp_elf *e, uint64_t page_offset, uint64_t *ret);
+
 struct sp_elf_symbol {
 	uint64_t vaddr;
 	uint64_t offset; /* in the file */
@@ -40,10 +46,11 @@ struct sp_elf_symbol {
 	bool is_ifunc;
 	bool is_found;
 	bool is_dynamic; /* from .dynsym, so others can bind to it */
+	bool is_local;   /* no global symbol has this name: hidden, and made local when the file was linked */
 };
 
 /*
- * Looks up defined global or weak FUNC/IFUNC symbols (default version first) in .dynsym, then .symtab. names[i]'s
+ * Looks up defined FUNC/IFUNC symbols (default version first, local ones last) in .dynsym, then .symtab. names[i]'s
  * answer goes to ret[i]. One pass over each table, whatever nr is. Returns how many were found or -errno.
  */
 sp_must_check int sp_elf_find_symbols(struct sp_elf *e, const char *const names[], size_t nr,

@@ -92,13 +92,29 @@ static int wanted_init(struct wanted *w, const char *const names[], size_t nr, s
 	return 0;
 }
 
+/* Local ones too: lld, gold and every linker of a static PIE turn what is hidden (malloc in libc.a) into locals. */
 static bool is_usable(const Elf64_Sym *s)
 {
 	unsigned type = ELF64_ST_TYPE(s->st_info);
 	unsigned bind = ELF64_ST_BIND(s->st_info);
 
-	return (type == STT_FUNC || type == STT_GNU_IFUNC) && (bind == STB_GLOBAL || bind == STB_WEAK) &&
-	       s->st_shndx != SHN_UNDEF && s->st_shndx != SHN_ABS && s->st_shndx != SHN_COMMON;
+	return (type == STT_FUNC || type == STT_GNU_IFUNC) &&
+	       (bind == STB_GLOBAL || bind == STB_WEAK || bind == STB_LOCAL) && s->st_shndx != SHN_UNDEF &&
+	       s->st_shndx != SHN_ABS && s->st_shndx != SHN_COMMON;
+}
+
+/* Is the symbol found before to stay? The first table goes before the second, a global symbol before a local one. */
+static bool is_better(const struct wanted *w, size_t i, const struct table *t, bool is_local, bool is_default)
+{
+	const struct sp_elf_symbol *have = &w->ret[i];
+
+	if (!have->is_found)
+		return false;
+	if (have->is_dynamic != t->is_dynamic)
+		return true;
+	if (have->is_local != is_local)
+		return is_local;
+	return !is_default || w->is_default[i];
 }
 
 /* The default version is name@@VERSION: not hidden in .gnu.version, and "@@" in the names of .symtab. */
@@ -116,10 +132,11 @@ static bool is_default_version(const struct table *t, size_t index, const char *
 
 static void take_symbol(struct wanted *w, const struct table *t, size_t i, const Elf64_Sym *s, bool is_default)
 {
+	bool is_local = ELF64_ST_BIND(s->st_info) == STB_LOCAL;
 	struct sp_elf_symbol *ret = &w->ret[i];
 	uint64_t offset;
 
-	if (ret->is_found && (!is_default || w->is_default[i] || ret->is_dynamic != t->is_dynamic))
+	if (is_better(w, i, t, is_local, is_default))
 		return;
 	if (sp_elf_vaddr_to_offset(t->e, s->st_value, &offset) < 0)
 		return;
@@ -133,6 +150,7 @@ static void take_symbol(struct wanted *w, const struct table *t, size_t i, const
 	    .is_ifunc = ELF64_ST_TYPE(s->st_info) == STT_GNU_IFUNC,
 	    .is_found = true,
 	    .is_dynamic = t->is_dynamic,
+	    .is_local = is_local,
 	};
 }
 

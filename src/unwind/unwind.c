@@ -9,7 +9,6 @@
 
 #define MAX_FILES  16384
 #define MAX_RANGES 65536
-#define PAGE       4096 /* of x86-64; segments are mapped by it */
 
 /* What is known of one file, so that it need not be kept open. */
 struct file {
@@ -69,24 +68,15 @@ static struct file *file_find(const struct sp_unwind *u, const struct sp_mapping
 	return NULL;
 }
 
-/*
- * The virtual address (relative to the file's first page) that stands at the beginning of a mapping.
- *
- * A mapping begins at a page, its segment perhaps in the middle of that page, behind the end of the segment before
- * (lld and gold lay files out like that, and give the two different virtual addresses). So we ask from the end of the
- * first page downwards: what is found first belongs to the segment that this mapping is of.
- */
+/* The virtual address (relative to the file's first page) that stands at the beginning of a mapping. */
 static int mapping_vaddr(const struct sp_elf *e, const struct sp_mapping *m, uint64_t *ret)
 {
 	uint64_t vaddr;
+	int err = sp_elf_exec_page_to_vaddr(e, m->offset, &vaddr);
 
-	for (uint64_t i = PAGE; i-- > 0;) {
-		if (sp_elf_offset_to_vaddr(e, m->offset + i, &vaddr))
-			continue;
-		*ret = vaddr - i - sp_elf_base_vaddr(e);
-		return 0;
-	}
-	return -ENOENT;
+	if (!err)
+		*ret = vaddr - sp_elf_base_vaddr(e);
+	return err;
 }
 
 /* The rows of a file that is mapped at another offset too. NULL: none. */

@@ -219,6 +219,43 @@ static void addresses_and_offsets_follow_the_segments(void **state)
 	check_segments("/lib64/ld-linux-x86-64.so.2");
 }
 
+/* lld puts the ends of several segments into one page, gold and bfd can. Each has its own addresses. */
+static void a_page_shared_by_segments_belongs_to_the_executable_one(void **state)
+{
+	static const struct {
+		uint64_t offset, vaddr, size;
+		uint32_t flags;
+	} loads[] = {{0, 0, 0x58c, PF_R}, {0x590, 0x1590, 0x180, PF_R | PF_X}, {0x710, 0x2710, 0x8f0, PF_R | PF_W}};
+	unsigned char image[0x1000] = {0};
+	Elf64_Ehdr h = {.e_type = ET_DYN,
+			.e_machine = EM_X86_64,
+			.e_phoff = sizeof(h),
+			.e_phentsize = sizeof(Elf64_Phdr),
+			.e_phnum = SP_ARRAY_SIZE(loads)};
+	uint64_t vaddr;
+	struct sp_elf *e;
+	int fd = memfd_create("shared-page", 0);
+
+	(void)state;
+	memcpy(h.e_ident, "\177ELF\2\1\1", 7);
+	memcpy(image, &h, sizeof(h));
+	for (size_t i = 0; i < SP_ARRAY_SIZE(loads); i++) {
+		Elf64_Phdr p = {.p_type = PT_LOAD,
+				.p_flags = loads[i].flags,
+				.p_offset = loads[i].offset,
+				.p_vaddr = loads[i].vaddr,
+				.p_filesz = loads[i].size,
+				.p_memsz = loads[i].size};
+		memcpy(image + sizeof(h) + i * sizeof(p), &p, sizeof(p));
+	}
+	assert_int_equal(write(fd, image, sizeof(image)), sizeof(image));
+	assert_int_equal(sp_elf_open(fd, "shared-page", &e, NULL), 0);
+	assert_int_equal(sp_elf_exec_page_to_vaddr(e, 0, &vaddr), 0);
+	assert_int_equal(vaddr, 0x1000);
+	assert_int_equal(sp_elf_exec_page_to_vaddr(e, 0x1000, &vaddr), -ENOENT);
+	sp_elf_close(e);
+}
+
 static void reading_gives_the_bytes_of_the_file_and_stops_at_its_end(void **state)
 {
 	struct sp_elf *e = open_file(input("plain"));
@@ -314,9 +351,10 @@ static void the_default_version_is_preferred_and_an_only_old_one_found(void **st
 	uint8_t code[2];
 
 	(void)state;
-	assert_int_equal(sp_elf_find_symbols(e, names, SP_ARRAY_SIZE(names), s), 4);
+	assert_int_equal(sp_elf_find_symbols(e, names, SP_ARRAY_SIZE(names), s), 5);
 	assert_true(s[0].is_found && s[1].is_found && s[2].is_found && s[3].is_found);
-	assert_false(s[4].is_found || s[5].is_found || s[6].is_found);
+	assert_false(s[4].is_found || s[6].is_found);
+	assert_true(s[5].is_found && s[5].is_local && !s[5].is_dynamic && !s[0].is_local);
 	assert_true(s[3].is_ifunc);
 	assert_false(s[0].is_ifunc);
 	assert_int_equal(sp_elf_read(e, s[0].offset, code, 2), 2);
@@ -347,6 +385,7 @@ int main(void)
 	    cmocka_unit_test(static_means_no_interpreter_and_nothing_needed),
 	    cmocka_unit_test(build_id_is_that_of_the_note_section),
 	    cmocka_unit_test(addresses_and_offsets_follow_the_segments),
+	    cmocka_unit_test(a_page_shared_by_segments_belongs_to_the_executable_one),
 	    cmocka_unit_test(reading_gives_the_bytes_of_the_file_and_stops_at_its_end),
 	    cmocka_unit_test(every_exported_function_of_libc_is_found_as_libelf_sees_it),
 	    cmocka_unit_test(the_default_version_is_preferred_and_an_only_old_one_found),
