@@ -164,9 +164,12 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
+/* Its file is ld-2.31.so in older releases, ld-linux-x86-64.so.2 from glibc 2.34 on. musl's is its libc. */
 static bool is_linker(const struct sp_module *m)
 {
-	return !strncmp(base_name(m->path), "ld-linux", 8);
+	const char *name = base_name(m->path);
+
+	return !strncmp(name, "ld-linux", 8) || !strncmp(name, "ld-2.", 5);
 }
 
 /* -O: the path as the target names it, or the file's name. Mapping calls may stand elsewhere. */
