@@ -166,6 +166,15 @@ static Elf *find_debug(struct sp_object *o)
 	return o->debug.elf;
 }
 
+static long read_exported_symbols(struct sp_object *o)
+{
+	long nr = sp_symtab_add(&o->symtab, o->main.elf, SHT_DYNSYM);
+
+	if (nr >= 0 && sp_elffile_open_minidebug(o->main.elf, &o->mini) == 0)
+		nr = sp_symtab_add(&o->symtab, o->mini.elf, SHT_SYMTAB);
+	return nr;
+}
+
 /* .symtab of the file, else of its debug file, else .dynsym and .gnu_debugdata together. */
 static void read_symbols(struct sp_object *o)
 {
@@ -176,12 +185,10 @@ static void read_symbols(struct sp_object *o)
 	long nr = sp_symtab_add(t, o->main.elf, SHT_SYMTAB);
 	if (nr == 0 && find_debug(o))
 		nr = sp_symtab_add(t, o->debug.elf, SHT_SYMTAB);
-	if (nr == 0) {
-		nr = sp_symtab_add(t, o->main.elf, SHT_DYNSYM);
-		if (nr >= 0 && sp_elffile_open_minidebug(o->main.elf, &o->mini) == 0)
-			nr = sp_symtab_add(t, o->mini.elf, SHT_SYMTAB);
-	}
-	/* Out of memory: the names found until then serve. */
+	if (nr == 0)
+		nr = read_exported_symbols(o);
+	if (nr < 0)
+		t->symbols.nr_refused++; /* no memory: the names found until then serve */
 	sp_symtab_seal(t);
 }
 

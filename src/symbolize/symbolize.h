@@ -14,24 +14,24 @@
 
 /* One source-level frame. Strings live as long as the symbolizer; they are printable (sp_text_printable). */
 struct sp_frame {
-	uint64_t address;	 /* the return address (or, in frame 0 of a fault, the pc) as the engine gave it */
-	const char *function;	 /* demangled; NULL: unknown */
+	uint64_t address;         /* the return address (or, in frame 0 of a fault, the pc) as the engine gave it */
+	const char *function;     /* demangled; NULL: unknown */
 	const char *raw_function; /* as in the symbol table; NULL: unknown */
-	uint64_t offset;	 /* address - start of the function (of the outer function for an inlined frame) */
-	const char *module;	 /* basename ("libc.so.6", "[vdso]", "[kernel]", "[jit]"); NULL: unknown */
-	const char *module_path; /* as the target names it; NULL: unknown */
-	const char *build_id;	 /* hex; NULL: none */
-	uint64_t module_offset;	 /* address - load bias: what addr2line wants */
-	const char *file;	 /* source file; NULL: no line information */
-	unsigned line;		 /* 0: unknown */
-	bool inlined;		 /* inlined into the next frame of the array */
+	uint64_t offset;          /* address - start of the function (of the outer function for an inlined frame) */
+	const char *module;       /* basename ("libc.so.6", "[vdso]", "[kernel]", "[jit]"); NULL: unknown */
+	const char *module_path;  /* as the target names it; NULL: unknown */
+	const char *build_id;     /* hex; NULL: none */
+	uint64_t module_offset;   /* address - load bias: what addr2line wants */
+	const char *file;         /* source file; NULL: no line information */
+	unsigned line;            /* 0: unknown */
+	bool inlined;             /* inlined into the next frame of the array */
 };
 
 struct sp_symbolizer;
 
 struct sp_symbolize_options {
 	bool debuginfod; /* ask the servers in $DEBUGINFOD_URLS */
-	bool no_lines;	 /* functions only: cheaper */
+	bool no_lines;   /* functions only: cheaper */
 };
 
 /* For a process. `p` stays the caller's and must outlive it. */
