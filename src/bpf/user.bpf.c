@@ -6,9 +6,7 @@
  * function it is. Rules:
  *
  * 1. Only the outermost allocator call of a thread counts: calloc that calls malloc, malloc that calls mmap are one
- *    block of the caller's. A call is known by the address of its return slot (the stack pointer at entry), which the
- *    return program finds again; a deeper call on the same stack is nested. Calls that never return (longjmp, an
- *    exception out of operator new) are recognised because a later call stands at or above them, and forgotten.
+ *    block of the caller's. See calls.bpf.h.
  * 2. A block is added after the allocator has returned and removed before the allocator frees, so a reused address is
  *    never matched wrongly. realloc: remove, and put back when it failed.
  * 3. Mappings are sent as events: they can be unmapped in part, which a table by address cannot say.
@@ -32,34 +30,7 @@ const volatile __u64 cfg_max_size = -1;
 const volatile __u32 cfg_sample_rate = 1;
 const volatile bool cfg_trace = false;
 
-#define MAX_CALLS  4           /* a power of two */
-#define MAP_STACK  0x20000     /* uapi/asm-generic/mman.h */
-#define SAME_STACK (256 << 10) /* calls further apart than this stand on different stacks (signal, coroutine) */
-
-/* A call under way in a thread. */
-struct call {
-	u64 sp; /* address of the return slot: the call's identity */
-	u64 size;
-	u64 arg; /* posix_memalign: where the result goes; realloc: the old block */
-	struct sp_bpf_block old;
-	u32 fn;
-	u8 kind;
-	u8 has_old;
-	u8 skip; /* not to be recorded: sampled out or filtered by size */
-};
-
-struct thread {
-	struct call calls[MAX_CALLS];
-	u32 nr_calls;
-	struct sp_bpf_path path; /* scratch of the walk */
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct thread);
-} threads SEC(".maps");
+#define MAP_STACK 0x20000 /* uapi/asm-generic/mman.h */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -82,8 +53,12 @@ struct {
 	__uint(max_entries, 1 << 20); /* set before loading */
 } events SEC(".maps");
 
+/* Each needs those above it. */
 #include "bpf/store.bpf.h"
+
 #include "bpf/walk.bpf.h"
+
+#include "bpf/calls.bpf.h"
 
 /* ctl, or NULL when the programs are to do nothing. */
 static __always_inline struct sp_bpf_ctl *active_ctl(void)
@@ -111,9 +86,10 @@ static __always_inline struct arguments arguments_of(volatile struct pt_regs *ct
 /* Saturating, so that a product that overflows is not recorded as something small (the call will fail). */
 static __always_inline u64 product(u64 a, u64 b)
 {
-	if (a >> 32 || b >> 32)
-		return a && b ? (u64)-1 : 0;
-	return a * b;
+	u64 most = a ? (u64)-1 / a : (u64)-1;
+
+	asm volatile("" : "+r"(most)); /* else clang makes it a product of 128 bits, which BPF lacks */
+	return b > most ? (u64)-1 : a * b;
 }
 
 static __always_inline u64 requested_size(const struct arguments *a, u32 kind, u32 size_arg)
@@ -123,55 +99,6 @@ static __always_inline u64 requested_size(const struct arguments *a, u32 kind, u
 	if (kind == SP_KIND_REALLOCA)
 		return product(a->a1, a->a2);
 	return size_arg == 0 ? a->a0 : size_arg == 1 ? a->a1 : a->a2;
-}
-
-/* Element i of calls, in a form in which every verifier sees that i is in bounds. */
-static __always_inline struct call *call_at(struct thread *t, u64 i)
-{
-	asm volatile("%0 &= %1" : "+r"(i) : "i"(MAX_CALLS - 1));
-	return &t->calls[i];
-}
-
-/* Rule 1. The place for a call that enters at sp; NULL: it is nested in another, or there is no room. */
-static __always_inline struct call *call_push(struct thread *t, u64 sp)
-{
-	u32 n = t->nr_calls;
-
-	/* At most MAX_CALLS rounds: the top that is at or below us on this stack never returned. */
-	for (int i = 0; i < MAX_CALLS; i++) {
-		if (!n || n > MAX_CALLS)
-			break;
-		u64 top = call_at(t, n - 1)->sp;
-		if (top > sp && top - sp < SAME_STACK) {
-			t->nr_calls = n;
-			return NULL;
-		}
-		if (top > sp || sp - top >= SAME_STACK)
-			break; /* another stack: ours is suspended below */
-		n--;
-	}
-	if (n >= MAX_CALLS) {
-		count_lost(SP_LOST_NESTED);
-		return NULL;
-	}
-	struct call *c = call_at(t, n);
-	t->nr_calls = n + 1;
-	c->sp = sp;
-	c->has_old = 0;
-	return c;
-}
-
-/* The call that returns with its slot at sp, taken off with everything above it; NULL: a nested one. */
-static __always_inline struct call *call_pop(struct thread *t, u64 sp)
-{
-	for (int i = MAX_CALLS - 1; i >= 0; i--) {
-		struct call *c = call_at(t, i);
-		if (i < t->nr_calls && c->sp == sp) {
-			t->nr_calls = i;
-			return c;
-		}
-	}
-	return NULL;
 }
 
 /* Takes the old block of a realloc out, keeping it for the case of failure. */
@@ -210,7 +137,7 @@ int sp_enter(struct pt_regs *ctx)
 	}
 	if (kind == SP_KIND_MMAP && a.a3 & MAP_STACK)
 		return 0;
-	struct call *c = call_push(t, ctx->sp);
+	struct call *c = call_push(ctx, ctl, t);
 	if (!c)
 		return 0;
 	c->kind = kind;

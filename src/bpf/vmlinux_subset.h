@@ -48,6 +48,8 @@ struct task_struct {
 	int tgid;
 	struct mm_struct *mm;
 	struct uprobe_task *utask;
+	unsigned long sas_ss_sp;
+	unsigned long sas_ss_size;
 };
 
 struct trace_entry {

@@ -68,7 +68,11 @@ struct walk {
 	u32 nr;
 	u32 flags;
 	bool is_exact; /* pc is where the thread was interrupted, not a return address */
+	u64 until;     /* not 0: only to find out whether a frame's return address stands there */
 };
+
+/* Beside SP_PATH_*: how a walk with `until` ends. */
+enum { WALK_MET = 1 << 8, WALK_PASSED = 1 << 9 };
 
 static __always_inline u64 row_pack(u32 gen, u32 kind, u16 cfa_off, u8 rbp_off)
 {
@@ -279,6 +283,8 @@ static __always_inline long step_out(struct walk *w, u64 cfa, s64 rbp_off)
 
 	if (cfa <= w->sp) /* stacks grow down: a caller's frame lies above */
 		return walk_end(w, SP_PATH_BROKEN);
+	if (w->until && cfa - 8 >= w->until)
+		return walk_end(w, cfa - 8 == w->until ? WALK_MET : WALK_PASSED);
 	if (rbp_off == -2) { /* push %rbp at entry: it lies beside the return address */
 		if (bpf_probe_read_user(pair, sizeof(pair), (void *)(cfa - 16)))
 			return walk_end(w, SP_PATH_BROKEN);

@@ -14,7 +14,8 @@
 	X(NESTED, "nested", "calls not followed: too many suspended calls in one thread")                              \
 	X(EVENTS, "events", "mapping events dropped: ring buffer full")                                                \
 	X(MISSED, "missed", "probe hits that the kernel skipped")                                                      \
-	X(UNREADABLE, "unreadable", "results not readable in the target's memory")
+	X(UNREADABLE, "unreadable", "results not readable in the target's memory")                                     \
+	X(BUSY, "busy", "calls not recorded: the kernel's table was busy or had no memory")
 
 enum sp_lost_id {
 #define SP_LOST_ENUM(id, key, text) SP_LOST_##id,
