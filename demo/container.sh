@@ -19,7 +19,7 @@ inner='' # unshare's: the first process of its pid namespace, which heeds only S
 cleanup_more() {
 	[ -z "$container" ] || docker rm -f "$container" >/dev/null 2>&1 || :
 	[ -z "$image" ] || docker rmi -f "$image" >/dev/null 2>&1 || :
-	[ -z "$inner" ] || $sudo kill -9 "$inner" 2>/dev/null || :
+	[ -z "$inner" ] || signal KILL "$inner" || :
 	container=''
 	image=''
 	inner=''

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=sh disable=SC2154,SC2086 # $build is the sourcing script's; $sudo is one word or none
+# shellcheck shell=sh disable=SC2154,SC2086,SC2016 # $build is the sourcing script's; $sudo is one word or none; quoted $ are sh -c's
 # What the two demos share: the preconditions, one look with memleak, the judgement of what it said, cleaning up.
 # Sourced by run.sh and container.sh, with `build` set to the build directory.
 
@@ -20,12 +20,17 @@ die() {
 
 started() { pids="$pids $1"; }
 
+# signal NAME PID: with root's rights where sudo is used. The shell's kill: /bin/kill is not on every machine.
+signal() {
+	$sudo sh -c 'kill -s "$1" "$2"' sh "$1" "$2" 2>/dev/null
+}
+
 end_all() {
 	for pid in $pids; do
-		if $sudo kill "$pid" 2>/dev/null; then
+		if signal TERM "$pid"; then
 			sleep 0.2
 		fi
-		$sudo kill -9 "$pid" 2>/dev/null || :
+		signal KILL "$pid" || :
 		wait "$pid" 2>/dev/null || :
 	done
 	pids=''
