@@ -4,18 +4,27 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "elf/elf.h"
 
 #define MAX_FILES  16384
 #define MAX_RANGES 65536
 
+/* What tells a file from another one that got its inode number, or from itself rewritten. */
+struct file_state {
+	int64_t size, changed_s, changed_ns;
+};
+
 /* What is known of one file, so that it need not be kept open. */
 struct file {
 	uint64_t dev, inode; /* 0, 0: the vdso */
-	uint64_t offset;     /* of the executable mapping that `vaddr` is of */
-	uint64_t vaddr;      /* of that offset, relative to the file's first page */
+	struct file_state state;
+	uint64_t offset; /* of the executable mapping that `vaddr` is of; any, when it is no ELF file */
+	uint64_t vaddr;  /* of that offset, relative to the file's first page */
 	uint32_t row0, nr_rows;
+	uint32_t seen; /* the number of the last update that met it */
+	bool is_elf;
 };
 
 struct sp_unwind {
@@ -23,6 +32,7 @@ struct sp_unwind {
 	struct sp_vec ranges; /* struct sp_row_range */
 	struct sp_vec files;  /* struct file: one per (file, mapped offset) */
 	size_t nr_files;      /* with rows */
+	uint32_t nr_updates;
 };
 
 int sp_unwind_new(size_t max_rows, struct sp_unwind **ret)
@@ -62,10 +72,62 @@ static struct file *file_find(const struct sp_unwind *u, const struct sp_mapping
 {
 	for (size_t i = 0; i < u->files.nr; i++) {
 		struct file *f = sp_vec_at(&u->files, struct file, i);
-		if (f->inode == m->inode && f->dev == dev_of(m) && f->offset == m->offset)
+		if (f->inode == m->inode && f->dev == dev_of(m) && (f->offset == m->offset || !f->is_elf))
 			return f;
 	}
 	return NULL;
+}
+
+/* Takes out what `is_gone` says; its rows stay in the pool, somebody may be walking with them. */
+static void forget_files(struct sp_unwind *u, bool (*is_gone)(const struct file *f, const void *arg), const void *arg)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < u->files.nr; i++) {
+		const struct file *f = sp_vec_at(&u->files, struct file, i);
+		if (!is_gone(f, arg))
+			*sp_vec_at(&u->files, struct file, kept++) = *f;
+	}
+	u->files.nr = kept;
+}
+
+static bool is_same_inode(const struct file *f, const void *arg)
+{
+	const struct sp_mapping *m = arg;
+
+	return f->inode == m->inode && f->dev == dev_of(m);
+}
+
+/* A JIT's memory in a file, mapped somewhere no more: there may be thousands in time. */
+static bool is_useless(const struct file *f, const void *arg)
+{
+	return !f->nr_rows && f->seen != *(const uint32_t *)arg;
+}
+
+static bool state_of(int fd, struct file_state *ret)
+{
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return false;
+	*ret =
+	    (struct file_state){.size = st.st_size, .changed_s = st.st_ctim.tv_sec, .changed_ns = st.st_ctim.tv_nsec};
+	return true;
+}
+
+/*
+ * Is this still the file that f is about? Compilers and JITs that write library after library get the same inode number
+ * again and again.
+ */
+static bool is_unchanged(struct sp_proc *p, const struct sp_mapping *m, const struct file *f)
+{
+	struct file_state now;
+
+	sp_autoclose int fd = sp_proc_open_mapping(p, m, NULL);
+	if (fd < 0 || !state_of(fd, &now))
+		return true; /* nothing better can be known */
+	return now.size == f->state.size && now.changed_s == f->state.changed_s &&
+	       now.changed_ns == f->state.changed_ns;
 }
 
 /* The virtual address (relative to the file's first page) that stands at the beginning of a mapping. */
@@ -116,26 +178,56 @@ static int build_rows(struct sp_unwind *u, struct sp_elf *e, struct file *f)
 	return err;
 }
 
+/* Fills in what can be read of the file behind fd, which it closes. -ENOMEM; anything else is no error. */
+static int file_read(struct sp_unwind *u, int fd, const struct sp_mapping *m, struct file *f)
+{
+	struct sp_elf *e = NULL;
+	int err;
+
+	if (!state_of(fd, &f->state)) {
+		close(fd);
+		return 0;
+	}
+	err = sp_elf_open(fd, m->path, &e, NULL);
+	if (!err) {
+		f->is_elf = true;
+		err = mapping_vaddr(e, m, &f->vaddr);
+	}
+	if (!err)
+		err = build_rows(u, e, f);
+	sp_elf_close(e);
+	return err == -ENOMEM ? err : 0;
+}
+
 /* Learns a file; one that cannot be read is remembered as having no rows. */
 static int file_add(struct sp_unwind *u, struct sp_proc *p, const struct sp_mapping *m, struct file **ret)
 {
 	struct file f = {.dev = dev_of(m), .inode = m->inode, .offset = m->offset};
-	struct sp_elf *e = NULL;
 	int fd = sp_proc_open_mapping(p, m, NULL);
-	int err;
+	int err = fd < 0 ? 0 : file_read(u, fd, m, &f);
 
-	if (fd >= 0 && sp_elf_open(fd, m->path, &e, NULL) == 0) {
-		err = mapping_vaddr(e, m, &f.vaddr);
-		if (!err)
-			err = build_rows(u, e, &f);
-		sp_elf_close(e);
-		if (err == -ENOMEM)
-			return err;
+	if (!err)
+		err = sp_vec_push(&u->files, &f);
+	if (!err)
+		*ret = sp_vec_at(&u->files, struct file, u->files.nr - 1);
+	return err;
+}
+
+static int file_get(struct sp_unwind *u, struct sp_proc *p, const struct sp_mapping *m, struct file **ret)
+{
+	struct file *f = file_find(u, m);
+	int err = 0;
+
+	if (f && !is_vdso(m) && !is_unchanged(p, m, f)) {
+		forget_files(u, is_same_inode, m);
+		f = NULL;
 	}
-	err = sp_vec_push(&u->files, &f);
+	if (!f)
+		err = file_add(u, p, m, &f);
 	if (err)
 		return err;
-	*ret = sp_vec_at(&u->files, struct file, u->files.nr - 1);
+	f->seen = u->nr_updates;
+	*ret = f;
 	return 0;
 }
 
@@ -146,12 +238,9 @@ static int add_range(struct sp_unwind *u, struct sp_proc *p, const struct sp_map
 	int err;
 
 	if (m->inode || is_vdso(m)) {
-		f = file_find(u, m);
-		if (!f) {
-			err = file_add(u, p, m, &f);
-			if (err)
-				return err;
-		}
+		err = file_get(u, p, m, &f);
+		if (err && err != -ENOSPC)
+			return err;
 	}
 	if (f && f->nr_rows) {
 		r.base = m->start - f->vaddr;
@@ -163,6 +252,7 @@ static int add_range(struct sp_unwind *u, struct sp_proc *p, const struct sp_map
 
 int sp_unwind_update(struct sp_unwind *u, struct sp_proc *p, const struct sp_maps *maps)
 {
+	u->nr_updates++;
 	sp_vec_clear(&u->ranges);
 	for (size_t i = 0; i < maps->nr; i++) {
 		const struct sp_mapping *m = &maps->list[i];
@@ -172,6 +262,7 @@ int sp_unwind_update(struct sp_unwind *u, struct sp_proc *p, const struct sp_map
 		if (err && err != -ENOSPC)
 			return err;
 	}
+	forget_files(u, is_useless, &u->nr_updates);
 	return 0;
 }
 

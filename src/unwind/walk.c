@@ -130,7 +130,7 @@ enum sp_walk_end sp_unwind_walk(const struct sp_unwind *u, struct sp_walk *w, co
 		const struct sp_row *row = sp_unwind_row(u, w->is_exact ? w->pc : w->pc - 1);
 		if (row && row->kind == SP_ROW_END)
 			return SP_WALK_WHOLE;
-		if (!step_out(w, row ? row : &no_rows, stack))
+		if (!row || !step_out(w, row, stack)) /* no row at all: this is no code */
 			return SP_WALK_BROKEN;
 	}
 	return SP_WALK_WHOLE;
