@@ -13,7 +13,7 @@
  *   in the very same slot:        has jumped into the newer one (a tail call), which is part of it
  *   deeper in the same stack:     holds the newer one if a walk from there comes by the slot; else it is over
  *   further out, same stack:      is over, its slot has not been written to since
- *   on another stack:             waits until the newer one is done
+ *   on another stack:             waits until the newer one is done (is_in_the_way(): an exception)
  *
  * Two addresses are on different stacks when one of them is on the thread's alternative signal stack, or when they are
  * far from each other.
@@ -32,7 +32,8 @@
 
 /* A call under way in a thread. */
 struct call {
-	u64 sp; /* address of the return slot: the call's identity */
+	u64 sp;            /* address of the return slot: the call's identity */
+	u64 in_the_way_ns; /* since when another stack's calls are not followed because of it; 0: not */
 	u64 size;
 	u64 arg; /* posix_memalign: where the result goes; realloc: the old block */
 	struct sp_bpf_block old;
@@ -84,23 +85,48 @@ static __always_inline bool is_alive(u64 slot)
 	return read_word(slot, &word) && word == trampoline_of_current();
 }
 
-/* Does the call that enters at *ctx belong to the one with this return slot, deeper in whose stack it is? */
-static __noinline bool is_part_of(struct pt_regs *ctx, struct sp_bpf_ctl *c, struct thread *t, u64 slot)
+static __always_inline struct thread *thread_of_current(u64 flags)
 {
-	if (!c || !t || !slot)
-		return false;
-	struct walk w = {.out = &t->path, .ctl = c, .pc = ctx->ip, .sp = ctx->sp, .bp = ctx->bp, .is_exact = true};
+	return bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, flags);
+}
 
-	w.until = slot;
+/*
+ * Does the call that enters at (pc, sp, bp) belong to the one with this return slot, deeper in whose stack it is?
+ * A global function: verified once.
+ */
+__noinline u64 is_part_of(u64 pc, u64 sp, u64 bp, u64 slot)
+{
+	u32 zero = 0;
+	struct sp_bpf_ctl *c = bpf_map_lookup_elem(&ctl, &zero);
+	struct thread *t = thread_of_current(0);
+
+	if (!c || !t)
+		return 0;
+	struct walk w = {.out = &t->path, .ctl = c, .pc = pc, .sp = sp, .bp = bp, .is_exact = true, .until = slot};
 	w.trampoline = trampoline_of_current();
 	bpf_loop(MAX_INNER, walk_step, &w, 0);
 	if (w.flags & (WALK_MET | WALK_PASSED))
 		return w.flags & WALK_MET;
-	return slot - ctx->sp < NEAR; /* it cannot be known */
+	return slot - sp < NEAR; /* it cannot be known */
+}
+
+/*
+ * With sessions: a call that waits on another stack, below the newer one. Watching the newer one's return would make
+ * the kernel forget the waiting one (user.bpf.c, sp_session). No handler takes longer than a second; what does has
+ * jumped out.
+ */
+static __always_inline bool is_in_the_way(struct call *c)
+{
+	if (!cfg_sessions)
+		return false;
+	u64 now = bpf_ktime_get_ns();
+	if (!c->in_the_way_ns)
+		c->in_the_way_ns = now;
+	return now - c->in_the_way_ns < 1000000000;
 }
 
 /* The place for a call that enters at *ctx; NULL: it is part of another, or there is no room. */
-static __always_inline struct call *call_push(struct pt_regs *ctx, struct sp_bpf_ctl *ctl, struct thread *t)
+static __always_inline struct call *call_push(struct pt_regs *ctx, struct thread *t)
 {
 	u64 sp = ctx->sp;
 	u32 n = t->nr_calls;
@@ -110,9 +136,14 @@ static __always_inline struct call *call_push(struct pt_regs *ctx, struct sp_bpf
 			break;
 		u64 top = call_at(t, n - 1)->sp;
 		if (is_alive(top)) {
-			if (!is_same_stack(top, sp))
-				break;
-			if (top == sp || (top > sp && is_part_of(ctx, ctl, t, top))) {
+			if (!is_same_stack(top, sp)) {
+				if (top > sp || !is_in_the_way(call_at(t, n - 1)))
+					break;
+				t->nr_calls = n;
+				count_lost(SP_LOST_NESTED);
+				return NULL;
+			}
+			if (top == sp || (top > sp && is_part_of(ctx->ip, sp, ctx->bp, top))) {
 				t->nr_calls = n;
 				return NULL;
 			}
@@ -126,6 +157,7 @@ static __always_inline struct call *call_push(struct pt_regs *ctx, struct sp_bpf
 	struct call *c = call_at(t, n);
 	t->nr_calls = n + 1;
 	c->sp = sp;
+	c->in_the_way_ns = 0;
 	c->has_old = 0;
 	return c;
 }

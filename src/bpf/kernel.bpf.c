@@ -94,7 +94,7 @@ SEC("tracepoint/kmem/kmalloc")
 int sp_kmalloc(struct trace_event_raw_kmalloc *ctx)
 {
 	if (cfg_missing_free)
-		forget((u64)ctx->ptr);
+		forget((u64)ctx->ptr, (u64)ctx->ptr);
 	kernel_alloc(ctx, SCRATCH_KMALLOC, (u64)ctx->ptr, ctx->bytes_alloc);
 	return 0;
 }
@@ -102,7 +102,7 @@ int sp_kmalloc(struct trace_event_raw_kmalloc *ctx)
 SEC("tracepoint/kmem/kfree")
 int sp_kfree(struct trace_event_raw_kfree *ctx)
 {
-	forget((u64)ctx->ptr);
+	forget((u64)ctx->ptr, (u64)ctx->ptr);
 	return 0;
 }
 
@@ -110,7 +110,7 @@ SEC("tracepoint/kmem/kmem_cache_alloc")
 int sp_cache_alloc(struct trace_event_raw_kmem_cache_alloc *ctx)
 {
 	if (cfg_missing_free)
-		forget((u64)ctx->ptr);
+		forget((u64)ctx->ptr, (u64)ctx->ptr);
 	kernel_alloc(ctx, SCRATCH_CACHE, (u64)ctx->ptr, ctx->bytes_alloc);
 	return 0;
 }
@@ -118,7 +118,7 @@ int sp_cache_alloc(struct trace_event_raw_kmem_cache_alloc *ctx)
 SEC("tracepoint/kmem/kmem_cache_free")
 int sp_cache_free(struct trace_event_raw_kmem_cache_free *ctx)
 {
-	forget((u64)ctx->ptr);
+	forget((u64)ctx->ptr, (u64)ctx->ptr);
 	return 0;
 }
 
@@ -134,7 +134,7 @@ int sp_page_alloc(struct trace_event_raw_mm_page_alloc *ctx)
 SEC("tracepoint/kmem/mm_page_free")
 int sp_page_free(struct trace_event_raw_mm_page_free *ctx)
 {
-	forget(PAGE_KEY(ctx->pfn));
+	forget(PAGE_KEY(ctx->pfn), PAGE_KEY(ctx->pfn));
 	return 0;
 }
 
@@ -148,6 +148,6 @@ int sp_percpu_alloc(struct trace_event_raw_percpu_alloc_percpu *ctx)
 SEC("tracepoint/percpu/percpu_free_percpu")
 int sp_percpu_free(struct trace_event_raw_percpu_free_percpu *ctx)
 {
-	forget((u64)ctx->ptr);
+	forget((u64)ctx->ptr, (u64)ctx->ptr);
 	return 0;
 }

@@ -56,7 +56,8 @@ static __noinline int send_event(u32 kind, u32 fn, u64 addr, u64 size, u64 path)
 		return 0;
 	}
 	fill_event(e, kind, fn, addr, size, path);
-	bool wake = kind == SP_BEV_LOOK || bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > RING_WAKE;
+	bool wake =
+	    kind == SP_BEV_LOOK || kind == SP_BEV_EXEC || bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > RING_WAKE;
 	bpf_ringbuf_submit(e, wake ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
 	return 0;
 }
@@ -66,23 +67,29 @@ static __always_inline bool is_sampled_out(void)
 	return cfg_sample_rate > 1 && bpf_get_prandom_u32() % cfg_sample_rate;
 }
 
-/* False: there was no room; counted. */
-static __always_inline bool remember(u64 addr, struct sp_bpf_block *b)
+#define E2BIG  7 /* uapi/asm-generic/errno-base.h */
+#define ENOENT 2
+
+/* False: it could not be kept; counted. */
+static __always_inline bool remember(u64 key, struct sp_bpf_block *b)
 {
-	if (!bpf_map_update_elem(&blocks, &addr, b, BPF_ANY))
-		return true;
-	count_lost(SP_LOST_BLOCKS_FULL);
-	return false;
+	long err = bpf_map_update_elem(&blocks, &key, b, BPF_ANY);
+
+	if (err)
+		count_lost(err == -E2BIG ? SP_LOST_BLOCKS_FULL : SP_LOST_BUSY);
+	return !err;
 }
 
-static __always_inline void forget(u64 addr)
+static __always_inline void forget(u64 key, u64 addr)
 {
 	if (cfg_trace) {
-		struct sp_bpf_block *b = bpf_map_lookup_elem(&blocks, &addr);
+		struct sp_bpf_block *b = bpf_map_lookup_elem(&blocks, &key);
 		if (b)
 			send_event(SP_BEV_FREE, 0, addr, b->size, 0);
 	}
-	bpf_map_delete_elem(&blocks, &addr);
+	long err = bpf_map_delete_elem(&blocks, &key);
+	if (err && err != -ENOENT)
+		count_lost(SP_LOST_BUSY);
 }
 
 /* One pc into the two hashes. Constants: the finalisers of MurmurHash3 and splitmix64. */

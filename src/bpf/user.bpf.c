@@ -29,6 +29,7 @@ const volatile __u64 cfg_min_size = 0;
 const volatile __u64 cfg_max_size = -1;
 const volatile __u32 cfg_sample_rate = 1;
 const volatile bool cfg_trace = false;
+const volatile bool cfg_sessions = false; /* sp_session is in use */
 
 #define MAP_STACK 0x20000 /* uapi/asm-generic/mman.h */
 
@@ -101,57 +102,59 @@ static __always_inline u64 requested_size(const struct arguments *a, u32 kind, u
 	return size_arg == 0 ? a->a0 : size_arg == 1 ? a->a1 : a->a2;
 }
 
-/* Takes the old block of a realloc out, keeping it for the case of failure. */
-static __always_inline void take_old(struct call *c, u64 addr)
+static __always_inline u64 key_of(struct sp_bpf_ctl *c, u64 addr)
 {
-	struct sp_bpf_block *b = bpf_map_lookup_elem(&blocks, &addr);
+	return SP_BLOCK_KEY(addr, c->nr_execs);
+}
 
-	c->arg = addr;
+/* Takes the old block of a realloc out, keeping it for the case of failure. */
+static __always_inline void take_old(struct sp_bpf_ctl *ctl, struct call *c)
+{
+	u64 key = key_of(ctl, c->arg);
+	struct sp_bpf_block *b = bpf_map_lookup_elem(&blocks, &key);
+
 	if (!b)
 		return;
 	c->old = *b;
 	c->has_old = 1;
-	bpf_map_delete_elem(&blocks, &addr);
+	if (bpf_map_delete_elem(&blocks, &key))
+		count_lost(SP_LOST_BUSY);
 }
 
-SEC("uprobe")
-int sp_enter(struct pt_regs *ctx)
+/* A call begins. True: its return is to be watched. */
+static __always_inline bool on_enter(struct sp_bpf_ctl *ctl, struct pt_regs *ctx)
 {
-	struct sp_bpf_ctl *ctl = active_ctl();
 	u64 cookie = bpf_get_attach_cookie(ctx);
 	u32 kind = SP_COOKIE_KIND(cookie);
-
-	if (!ctl)
-		return 0;
 	struct arguments a = arguments_of(ctx);
+
 	if (kind == SP_KIND_FREE) {
 		if (a.a0)
-			forget(a.a0);
-		return 0;
+			forget(key_of(ctl, a.a0), a.a0);
+		return false;
 	}
-	struct thread *t =
-	    bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	struct thread *t = thread_of_current(BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!t) {
 		count_lost(SP_LOST_THREAD_STATE);
-		return 0;
+		return false;
 	}
 	if (kind == SP_KIND_MMAP && a.a3 & MAP_STACK)
-		return 0;
-	struct call *c = call_push(ctx, ctl, t);
+		return false;
+	struct call *c = call_push(ctx, t);
 	if (!c)
-		return 0;
+		return false;
 	c->kind = kind;
 	c->fn = SP_COOKIE_FN(cookie);
 	c->size = requested_size(&a, kind, SP_COOKIE_SIZE_ARG(cookie));
 	c->arg = a.a0;
 	c->skip = c->size < cfg_min_size || c->size > cfg_max_size || is_sampled_out();
 	if (kind == SP_KIND_REALLOC || kind == SP_KIND_REALLOCA)
-		take_old(c, a.a0);
+		take_old(ctl, c);
 	else if (kind == SP_KIND_MUNMAP || kind == SP_KIND_MREMAP)
 		send_event(SP_BEV_UNMAP, c->fn, a.a0, a.a1, 0);
 	if (cfg_trace && kind != SP_KIND_MUNMAP && !c->skip)
 		send_event(SP_BEV_ENTER, c->fn, 0, c->size, 0);
-	return 0;
+	return true;
 }
 
 /* Did the call give a block, and where? */
@@ -173,20 +176,25 @@ static __always_inline bool result_of(struct call *c, struct pt_regs *ctx, u64 *
 }
 
 /* Rule 2: a failed realloc leaves the old block as it was (one of size 0 has freed it). */
-static __always_inline void on_failure(struct call *c)
+static __always_inline void on_failure(struct sp_bpf_ctl *ctl, struct call *c)
 {
 	if (c->has_old && c->size)
-		remember(c->arg, &c->old);
+		remember(key_of(ctl, c->arg), &c->old);
 	if (c->kind == SP_KIND_MREMAP)
 		send_event(SP_BEV_UNMAP_UNDO, c->fn, 0, 0, 0);
 }
 
-/* The key of the call path that the function returns into; 0: not kept. */
-static __always_inline u64 path_of_caller(struct sp_bpf_ctl *ctl, struct thread *t, struct pt_regs *ctx)
+/* The key of the call path that returns into (pc, sp, bp); 0: not kept. A global function: verified once. */
+__noinline u64 path_of_caller(u64 pc, u64 sp, u64 bp)
 {
-	struct walk w = {.pc = ctx->ip, .sp = ctx->sp, .bp = ctx->bp};
-	u64 hash = walk_stack(&w, ctl, &t->path, ctl->exec_ns);
+	u32 zero = 0;
+	struct sp_bpf_ctl *c = bpf_map_lookup_elem(&ctl, &zero);
+	struct thread *t = thread_of_current(0);
+	struct walk w = {.pc = pc, .sp = sp, .bp = bp};
 
+	if (!c || !t)
+		return 0;
+	u64 hash = walk_stack(&w, c, &t->path, c->exec_ns);
 	if (w.flags & SP_PATH_UNKNOWN) {
 		u64 key = send_stack(&w);
 		if (key)
@@ -196,44 +204,78 @@ static __always_inline u64 path_of_caller(struct sp_bpf_ctl *ctl, struct thread 
 	return intern_path(&t->path, hash);
 }
 
-SEC("uretprobe")
-int sp_return(struct pt_regs *ctx)
+/* A call has ended. */
+static __always_inline void on_return(struct sp_bpf_ctl *ctl, struct pt_regs *ctx)
 {
-	struct sp_bpf_ctl *ctl = active_ctl();
 	u64 addr = 0;
-
-	if (!ctl)
-		return 0;
-	struct thread *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+	struct thread *t = thread_of_current(0);
 	if (!t)
-		return 0;
+		return;
 	struct call *c = call_pop(t, ctx->sp - 8);
 	if (!c)
-		return 0;
+		return;
 	if (c->kind == SP_KIND_MUNMAP) {
 		if (ctx->ax)
 			send_event(SP_BEV_UNMAP_UNDO, c->fn, 0, 0, 0);
-		return 0;
+		return;
 	}
 	if (!result_of(c, ctx, &addr)) {
-		on_failure(c);
-		return 0;
+		on_failure(ctl, c);
+		return;
 	}
 	bool is_mapping = c->kind == SP_KIND_MMAP || c->kind == SP_KIND_MREMAP;
 	if (c->skip) {
 		/* A mapping that is not recorded still replaces what stood there (MAP_FIXED). */
 		if (is_mapping)
 			send_event(SP_BEV_UNMAP, c->fn, addr, c->size, 0);
-		return 0;
+		return;
 	}
 	struct sp_bpf_block b = {.size = c->size, .birth_ns = bpf_ktime_get_ns(), .fn = c->fn};
-	b.path = path_of_caller(ctl, t, ctx);
+	b.path = path_of_caller(ctx->ip, ctx->sp, ctx->bp);
 	if (is_mapping)
 		send_event(SP_BEV_MMAP, c->fn, addr, c->size, b.path);
 	else
-		remember(addr, &b);
+		remember(key_of(ctl, addr), &b);
 	if (cfg_trace)
 		send_event(SP_BEV_ALLOC, c->fn, addr, c->size, 0);
+}
+
+SEC("uprobe")
+int sp_enter(struct pt_regs *ctx)
+{
+	struct sp_bpf_ctl *ctl = active_ctl();
+
+	if (ctl)
+		on_enter(ctl, ctx);
+	return 0;
+}
+
+SEC("uretprobe")
+int sp_return(struct pt_regs *ctx)
+{
+	struct sp_bpf_ctl *ctl = active_ctl();
+
+	if (ctl)
+		on_return(ctl, ctx);
+	return 0;
+}
+
+/*
+ * Both in one. Returning 1 at entry leaves the return unwatched: cheaper, and the only way not to kill a target that
+ * allocates in a signal handler on a stack of its own above the one on which it is allocating. (At such a call the
+ * kernel drops what it knows of the interrupted one, which then returns into nowhere: cleanup_return_instances().)
+ */
+SEC("uprobe")
+int sp_session(struct pt_regs *ctx)
+{
+	struct sp_bpf_ctl *ctl = active_ctl();
+	bool is_entry = bpf_get_func_ip(ctx) == ctx->ip;
+
+	if (!ctl)
+		return is_entry;
+	if (is_entry)
+		return !on_enter(ctl, ctx);
+	on_return(ctl, ctx);
 	return 0;
 }
 
@@ -249,5 +291,6 @@ int sp_exec(void *ctx)
 	c->exec_ns = bpf_ktime_get_ns();
 	c->nr_execs++;
 	bpf_task_storage_delete(&threads, bpf_get_current_task_btf());
+	send_event(SP_BEV_EXEC, 0, 0, 0, 0);
 	return 0;
 }

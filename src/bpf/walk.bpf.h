@@ -12,8 +12,13 @@
  *     +----------------+------+------+-----------------+---------+
  *
  * pc * ODD modulo 2^48 is a bijection on user addresses; its upper 16 bits are the index, its lower 32 the tag, so
- * tag and index together are the pc: a hit can never be another pc's row. `gen` is that of the published tables:
- * after a dlclose and a dlopen at the same place nothing old can match.
+ * tag and index together are the pc: a hit can never be another pc's row. `gen` is the lower part of that of the
+ * published tables: after a dlclose and a dlopen at the same place nothing old can match. The engine empties the cache
+ * before a number comes again.
+ *
+ * The engine may publish while a program searches, and twice while it is preempted: then the half that it searches is
+ * being rewritten. So a search takes one look at ctl.gen before it begins, from which all else follows, and one after
+ * it has ended; where they differ it is done again.
  *
  * Not expressible and therefore ends of a walk (counted as broken): CFA in other registers, code without rows in
  * which the frame pointer leads nowhere.
@@ -31,6 +36,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 2 * SP_MAX_RANGES);
 	__type(key, u32);
 	__type(value, struct sp_row_range);
@@ -46,6 +52,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1 << SP_ROW_CACHE_BITS);
 	__type(key, u32);
 	__type(value, u64);
@@ -76,9 +83,10 @@ enum { WALK_MET = 1 << 8, WALK_PASSED = 1 << 9 };
 
 static __always_inline u64 row_pack(u32 gen, u32 kind, u16 cfa_off, u8 rbp_off)
 {
-	return (u64)gen << 28 | (u64)(kind + 1) << 24 | (u64)cfa_off << 8 | rbp_off;
+	return (u64)(gen % SP_ROW_CACHE_GENS) << 28 | (u64)(kind + 1) << 24 | (u64)cfa_off << 8 | rbp_off;
 }
 
+#define ROW_GEN(r)  ((u32)((r) >> 28 & 15))
 #define ROW_KIND(r) ((u32)((r) >> 24 & 15) - 1)
 #define ROW_CFA(r)  ((s64)(s16)((r) >> 8))
 #define ROW_RBP(r)  ((s64)(s8)(r))
@@ -137,20 +145,25 @@ static __always_inline void ask_for_look(struct sp_bpf_ctl *c)
 	send_event(SP_BEV_LOOK, 0, 0, 0, 0);
 }
 
-/* The slow way: ranges, then rows. SP_ROW_NONE for code without rows; counts pcs outside every mapping. */
-static __noinline u64 row_search(struct sp_bpf_ctl *c, u64 pc)
+static __always_inline u32 gen_of(struct sp_bpf_ctl *c)
 {
-	if (!c)
-		return 0;
-	struct range_search rs = {.pc = pc, .lo = 0, .hi = c->nr_ranges, .half = c->half & 1};
-	u32 gen = c->gen & 15;
+	return *(volatile u32 *)&c->gen;
+}
+
+/*
+ * The slow way: ranges, then rows. SP_ROW_NONE for code without rows, 0 outside every mapping. Good only if the tables
+ * are still of generation `gen` afterwards.
+ */
+static __always_inline u64 row_search_once(struct sp_bpf_ctl *c, u32 gen, u64 pc)
+{
+	u32 nr = *(volatile u32 *)&c->nr_ranges[gen & 1];
+	struct range_search rs = {.pc = pc, .lo = 0, .hi = nr, .half = gen & 1};
+
 	bpf_loop(13, range_step, &rs, 0);
 	u32 key = rs.half * SP_MAX_RANGES + rs.lo;
 	struct sp_row_range *r = bpf_map_lookup_elem(&ranges, &key);
-	if (!r || rs.lo >= c->nr_ranges || pc < r->start || pc >= r->end) {
-		ask_for_look(c);
+	if (!r || rs.lo >= nr || pc < r->start || pc >= r->end)
 		return 0;
-	}
 	if (!r->nr_rows || pc < r->base)
 		return row_pack(gen, SP_ROW_NONE, 0, 0);
 	struct row_search ws = {.pc = pc - r->base, .lo = r->row0, .hi = r->row0 + r->nr_rows};
@@ -159,6 +172,29 @@ static __noinline u64 row_search(struct sp_bpf_ctl *c, u64 pc)
 	if (!row || row->pc > ws.pc)
 		return row_pack(gen, SP_ROW_NONE, 0, 0);
 	return row_pack(gen, row->kind, row->cfa_off, row->rbp_off);
+}
+
+/*
+ * As above, good in any case. Counts pcs outside every mapping. A global function: verified once, and not again for
+ * each of its callers' states.
+ */
+__noinline u64 row_search(u64 pc)
+{
+	u32 zero = 0;
+	struct sp_bpf_ctl *c = bpf_map_lookup_elem(&ctl, &zero);
+
+	if (!c)
+		return 0;
+	for (int i = 0; i < 2; i++) {
+		u32 gen = gen_of(c);
+		u64 row = row_search_once(c, gen, pc);
+		if (gen != gen_of(c))
+			continue;
+		if (!row)
+			ask_for_look(c);
+		return row;
+	}
+	return 0;
 }
 
 /* The row that holds at pc, as packed in the cache; 0: pc is in no known mapping. */
@@ -170,9 +206,9 @@ static __always_inline u64 row_find(struct sp_bpf_ctl *c, u64 pc)
 	if (!slot)
 		return 0;
 	u64 entry = *(volatile u64 *)slot;
-	if (entry >> 32 == (u32)h && (entry >> 28 & 15) == (c->gen & 15))
+	if (entry >> 32 == (u32)h && (u32)entry && ROW_GEN(entry) == gen_of(c) % SP_ROW_CACHE_GENS)
 		return entry & 0xffffffff;
-	u64 row = row_search(c, pc);
+	u64 row = row_search(pc);
 	if (row)
 		*(volatile u64 *)slot = h << 32 | row;
 	return row;
@@ -296,9 +332,12 @@ static __always_inline long step_out(struct walk *w, u64 cfa, s64 rbp_off)
 			return walk_end(w, SP_PATH_BROKEN);
 	}
 	w->pc = pair[1];
-	if (w->trampoline && w->pc == w->trampoline)
-		w->pc = replaced_return(cfa - 8);
 	w->sp = cfa;
+	if (w->trampoline && w->pc == w->trampoline) {
+		w->pc = replaced_return(cfa - 8);
+		if (!w->pc)
+			return walk_end(w, SP_PATH_BROKEN);
+	}
 	return !w->pc; /* 0: the ABI's mark of the outermost frame */
 }
 
@@ -318,8 +357,10 @@ static long walk_step(u32 i, struct walk *w)
 	row = row_find(w->ctl, w->is_exact ? w->pc : w->pc - 1);
 	if (!row && w->ctl->stacks_left)
 		return walk_end(w, SP_PATH_UNKNOWN);
-	if (!row)
+	if (!row) { /* a guess, and said to be one */
+		w->flags |= SP_PATH_BROKEN;
 		row = row_pack(0, SP_ROW_NONE, 0, 0);
+	}
 	w->is_exact = false;
 	if (ROW_KIND(row) == SP_ROW_END)
 		return walk_end(w, 0);

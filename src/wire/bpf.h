@@ -51,25 +51,25 @@ struct sp_bpf_path {
 	sp_w64 pcs[SP_MAX_FRAMES];
 };
 
-/* Map `ranges`: struct sp_row_range of the target's executable mappings; one half is in use while the other is
- * rewritten. */
+/* Map `ranges`, mapped by the engine: struct sp_row_range of the target's executable mappings, in two halves; one is in
+ * use while the other is rewritten. */
 #define SP_MAX_RANGES 4096
 /* Map `ctl`, one element, mapped by the engine. */
 struct sp_bpf_ctl {
-	sp_w32 half;       /* of `ranges` in use: 0 or 1 */
-	sp_w32 nr_ranges;  /* in that half */
-	sp_w32 gen;        /* 1..15, changes with every publication: old entries of the row cache are void */
-	sp_w32 active;     /* 0: programs do nothing */
-	sp_w64 exec_ns;    /* when the target last became another program; older blocks are void */
-	sp_w64 nr_unknown; /* pcs outside all ranges: time to read the maps again */
-	sp_w32 tgid;       /* of the target in the initial pid namespace; 0 until the first hit */
+	sp_w32 gen;          /* of the tables: one more with each publication; its lowest bit is the half in use */
+	sp_w32 nr_ranges[2]; /* in each half */
+	sp_w32 active;       /* 0: programs do nothing */
+	sp_w64 exec_ns;      /* when the target last became another program; older blocks are void */
+	sp_w64 nr_unknown;   /* pcs outside all ranges: time to read the maps again */
+	sp_w32 tgid;         /* of the target in the initial pid namespace; 0 until the first hit */
 	sp_w32 nr_execs;
 	sp_w32 asked;       /* the gen in which the engine was asked to look at the mappings */
 	sp_w32 stacks_left; /* how many SP_BEV_STACK may be sent until the tables change again */
 };
 
-/* Entries of the row cache; see bpf/walk.bpf.h. A power of two. */
+/* Map `row_cache`, mapped by the engine: see bpf/walk.bpf.h. */
 #define SP_ROW_CACHE_BITS 16
+#define SP_ROW_CACHE_GENS 16 /* publications that its entries tell apart */
 
 /* Events in the ring buffer: mappings and execs (always), and every call for `memleak -t`. */
 enum sp_bpf_event_kind {

@@ -16,9 +16,11 @@
 
 #include "engines/bpf/impl.h"
 
-#define TRACE_UPROBE_MULTI  48 /* BPF_TRACE_UPROBE_MULTI, enum bpf_attach_type (uapi/linux/bpf.h of 6.6) */
-#define UPROBE_MULTI_RETURN 1  /* BPF_F_UPROBE_MULTI_RETURN */
-#define MAX_LINKS           4096
+/* enum bpf_attach_type (uapi/linux/bpf.h): BPF_TRACE_UPROBE_MULTI, BPF_TRACE_UPROBE_SESSION */
+#define TRACE_UPROBE_MULTI   48
+#define TRACE_UPROBE_SESSION 57
+#define UPROBE_MULTI_RETURN  1 /* BPF_F_UPROBE_MULTI_RETURN */
+#define MAX_LINKS            4096
 
 /* The part of union bpf_attr for BPF_LINK_CREATE of an uprobe.multi link; older headers lack it. */
 struct link_create_multi {
@@ -34,36 +36,59 @@ static int link_create(struct link_create_multi *a)
 	return fd < 0 ? -errno : fd;
 }
 
-void sp_bpf_want_uprobe_multi(struct bpf_program *prog)
-{
-	bpf_program__set_expected_attach_type(prog, (enum bpf_attach_type)TRACE_UPROBE_MULTI);
-}
-
-/* A kernel that knows the link type looks at the path first and says that "/" is no file. */
-bool sp_bpf_has_uprobe_multi(void)
+/* The answer of the kernel to a link of this type that cannot be made, for want of a file or of a process. */
+static int try_link(int attach_type, uint32_t pid)
 {
 	const struct bpf_insn insns[] = {
 	    {.code = BPF_ALU64 | BPF_MOV | BPF_K},
 	    {.code = BPF_JMP | BPF_EXIT},
 	};
-	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = (enum bpf_attach_type)TRACE_UPROBE_MULTI);
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = (enum bpf_attach_type)attach_type);
 	uint64_t offset = 0;
 	struct link_create_multi a = {
-	    .attach_type = TRACE_UPROBE_MULTI,
+	    .attach_type = (uint32_t)attach_type,
 	    .path = (uintptr_t) "/",
 	    .offsets = (uintptr_t)&offset,
 	    .cnt = 1,
+	    .pid = pid,
 	};
 	int fd = bpf_prog_load(BPF_PROG_TYPE_KPROBE, "sp_probe", "GPL", insns, SP_ARRAY_SIZE(insns), &opts);
 
 	if (fd < 0)
-		return false;
+		return fd;
 	a.prog_fd = (uint32_t)fd;
 	int link = link_create(&a);
 	if (link >= 0)
 		close(link);
 	close(fd);
-	return link == -EBADF;
+	return link;
+}
+
+/*
+ * A kernel that knows the type says that "/" is no file. The first ones (6.6 to 6.9) saw only the main thread of a
+ * process; with the repair (46ba0e49b642 in Linux) came the refusal of pid -1.
+ */
+static bool has_links(int attach_type)
+{
+	return try_link(attach_type, 0) == -EBADF && try_link(attach_type, (uint32_t)-1) == -EINVAL;
+}
+
+enum sp_bpf_attach_mode sp_bpf_best_attach_mode(void)
+{
+	if (has_links(TRACE_UPROBE_SESSION))
+		return SP_ATTACH_SESSION;
+	return has_links(TRACE_UPROBE_MULTI) ? SP_ATTACH_MULTI : SP_ATTACH_PERF;
+}
+
+void sp_bpf_prepare_programs(const struct sp_bpf_programs *p)
+{
+	bpf_program__set_autoload(p->session, p->mode == SP_ATTACH_SESSION);
+	bpf_program__set_autoload(p->ret, p->mode != SP_ATTACH_SESSION);
+	if (p->mode == SP_ATTACH_PERF)
+		return;
+	bpf_program__set_expected_attach_type(p->session, (enum bpf_attach_type)TRACE_UPROBE_SESSION);
+	bpf_program__set_expected_attach_type(p->enter, (enum bpf_attach_type)TRACE_UPROBE_MULTI);
+	bpf_program__set_expected_attach_type(p->ret, (enum bpf_attach_type)TRACE_UPROBE_MULTI);
 }
 
 void sp_bpf_links_init(struct sp_bpf_links *l)
@@ -72,19 +97,29 @@ void sp_bpf_links_init(struct sp_bpf_links *l)
 	sp_vec_init(&l->objects, sizeof(struct bpf_link *), MAX_LINKS);
 }
 
-/* One link for all sites of a file, entries or returns. */
-static int attach_multi(struct sp_bpf_links *l, const struct sp_bpf_object *o, const char *path, pid_t pid,
-			struct bpf_program *prog, bool returns)
+/* What is planted at once: one program at some of a file's sites. */
+struct planting {
+	const struct sp_bpf_object *object;
+	const char *path;
+	pid_t pid;
+	struct bpf_program *prog;
+	bool at_entries, at_returns; /* both: a session */
+	bool (*is_wanted)(const struct sp_bpf_site *s);
+};
+
+/* One link for all of them. */
+static int plant_multi(struct sp_bpf_links *l, const struct planting *p)
 {
-	sp_autofree uint64_t *offsets = calloc(2 * o->sites.nr + 1, sizeof(*offsets));
-	uint64_t *cookies = offsets + o->sites.nr;
+	const struct sp_vec *sites = &p->object->sites;
+	sp_autofree uint64_t *offsets = calloc(2 * sites->nr + 1, sizeof(*offsets));
+	uint64_t *cookies = offsets + sites->nr;
 	uint32_t nr = 0;
 
 	if (!offsets)
 		return -ENOMEM;
-	for (size_t i = 0; i < o->sites.nr; i++) {
-		const struct sp_bpf_site *s = sp_vec_at(&o->sites, struct sp_bpf_site, i);
-		if (returns && !s->has_return)
+	for (size_t i = 0; i < sites->nr; i++) {
+		const struct sp_bpf_site *s = sp_vec_at(sites, struct sp_bpf_site, i);
+		if (!p->is_wanted(s))
 			continue;
 		offsets[nr] = s->offset;
 		cookies[nr++] = s->cookie;
@@ -92,14 +127,14 @@ static int attach_multi(struct sp_bpf_links *l, const struct sp_bpf_object *o, c
 	if (!nr)
 		return 0;
 	struct link_create_multi a = {
-	    .prog_fd = (uint32_t)bpf_program__fd(prog),
-	    .attach_type = TRACE_UPROBE_MULTI,
-	    .path = (uintptr_t)path,
+	    .prog_fd = (uint32_t)bpf_program__fd(p->prog),
+	    .attach_type = p->at_entries && p->at_returns ? TRACE_UPROBE_SESSION : TRACE_UPROBE_MULTI,
+	    .path = (uintptr_t)p->path,
 	    .offsets = (uintptr_t)offsets,
 	    .cookies = (uintptr_t)cookies,
 	    .cnt = nr,
-	    .multi_flags = returns ? UPROBE_MULTI_RETURN : 0,
-	    .pid = (uint32_t)pid,
+	    .multi_flags = p->at_entries ? 0 : UPROBE_MULTI_RETURN,
+	    .pid = (uint32_t)p->pid,
 	};
 	int fd = link_create(&a);
 	if (fd < 0)
@@ -110,15 +145,17 @@ static int attach_multi(struct sp_bpf_links *l, const struct sp_bpf_object *o, c
 	return err;
 }
 
-static int attach_single(struct sp_bpf_links *l, const struct sp_bpf_object *o, const char *path, pid_t pid,
-			 struct bpf_program *prog, bool returns)
+/* One perf uprobe for each. */
+static int plant_single(struct sp_bpf_links *l, const struct planting *p)
 {
-	for (size_t i = 0; i < o->sites.nr; i++) {
-		const struct sp_bpf_site *s = sp_vec_at(&o->sites, struct sp_bpf_site, i);
-		LIBBPF_OPTS(bpf_uprobe_opts, opts, .bpf_cookie = s->cookie, .retprobe = returns);
-		if (returns && !s->has_return)
+	const struct sp_vec *sites = &p->object->sites;
+
+	for (size_t i = 0; i < sites->nr; i++) {
+		const struct sp_bpf_site *s = sp_vec_at(sites, struct sp_bpf_site, i);
+		LIBBPF_OPTS(bpf_uprobe_opts, opts, .bpf_cookie = s->cookie, .retprobe = p->at_returns);
+		if (!p->is_wanted(s))
 			continue;
-		struct bpf_link *link = bpf_program__attach_uprobe_opts(prog, pid, path, s->offset, &opts);
+		struct bpf_link *link = bpf_program__attach_uprobe_opts(p->prog, p->pid, p->path, s->offset, &opts);
 		if (!link)
 			return -errno;
 		int err = sp_vec_push(&l->objects, &link);
@@ -130,25 +167,46 @@ static int attach_single(struct sp_bpf_links *l, const struct sp_bpf_object *o, 
 	return 0;
 }
 
-static int attach_object(struct sp_bpf_links *l, const struct sp_bpf_object *o, pid_t pid, bool multi,
-			 struct bpf_program *enter, struct bpf_program *ret)
+static bool is_any(const struct sp_bpf_site *s)
 {
-	__typeof__(attach_multi) *attach = multi ? attach_multi : attach_single;
+	(void)s;
+	return true;
+}
+
+static bool is_without_return(const struct sp_bpf_site *s)
+{
+	return !sp_bpf_site_returns(s);
+}
+
+static int attach_object(struct sp_bpf_links *l, const struct sp_bpf_object *o, pid_t pid,
+			 const struct sp_bpf_programs *p)
+{
+	bool sessions = p->mode == SP_ATTACH_SESSION;
+	int (*plant)(struct sp_bpf_links *, const struct planting *) =
+	    p->mode == SP_ATTACH_PERF ? plant_single : plant_multi;
 	char path[64];
 
 	/* The kernel follows this link to the very file, whatever name it has in which root, or none. */
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", o->fd);
-	/* Returns first: an entry that is seen has a return that is seen. */
-	int err = attach(l, o, path, pid, ret, true);
-	return err ? err : attach(l, o, path, pid, enter, false);
+	/* What takes blocks away before what adds them, and returns before entries: nothing is seen by halves. */
+	const struct planting plantings[] = {
+	    {o, path, pid, p->ret, false, true, sp_bpf_site_returns},
+	    {o, path, pid, p->enter, true, false, sessions ? is_without_return : is_any},
+	    {o, path, pid, p->session, true, true, sp_bpf_site_returns},
+	};
+	int err = sessions ? 0 : plant(l, &plantings[0]);
+	if (!err)
+		err = plant(l, &plantings[1]);
+	if (!err && sessions)
+		err = plant(l, &plantings[2]);
+	return err;
 }
 
-int sp_bpf_attach(struct sp_bpf_links *l, const struct sp_bpf_functions *f, pid_t pid, bool multi,
-		  struct bpf_program *enter, struct bpf_program *ret, struct sp_why *why)
+int sp_bpf_attach(struct sp_bpf_links *l, const struct sp_bpf_functions *f, pid_t pid, const struct sp_bpf_programs *p,
+		  struct sp_why *why)
 {
 	for (size_t i = 0; i < f->objects.nr; i++) {
-		const struct sp_bpf_object *o = sp_vec_at(&f->objects, struct sp_bpf_object, i);
-		int err = attach_object(l, o, pid, multi, enter, ret);
+		int err = attach_object(l, sp_vec_at(&f->objects, struct sp_bpf_object, i), pid, p);
 		if (err)
 			return sp_bpf_explain(err, "plant probes", why);
 	}

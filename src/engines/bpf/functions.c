@@ -104,11 +104,7 @@ static int site_add(struct search *s, const struct sp_module *m, const struct sp
 		    const struct sp_elf_symbol *sym)
 {
 	enum sp_fn_kind kind = rows[fn].kind;
-	struct sp_bpf_site site = {
-	    .offset = probe_offset(e, sym),
-	    .cookie = SP_COOKIE(fn, kind, rows[fn].size_arg),
-	    .has_return = kind != SP_KIND_FREE,
-	};
+	struct sp_bpf_site site = {.offset = probe_offset(e, sym), .cookie = SP_COOKIE(fn, kind, rows[fn].size_arg)};
 	struct sp_bpf_object *o = object_get(s->out, m, e);
 
 	if (!o)
@@ -253,4 +249,21 @@ void sp_bpf_functions_done(struct sp_bpf_functions *f)
 	}
 	sp_vec_done(&f->objects);
 	free(sp_take_ptr(f->allocator));
+}
+
+static bool are_equal_objects(const struct sp_bpf_object *a, const struct sp_bpf_object *b)
+{
+	return a->dev == b->dev && a->inode == b->inode && a->sites.nr == b->sites.nr &&
+	       (!a->sites.nr || !memcmp(a->sites.data, b->sites.data, a->sites.nr * sizeof(struct sp_bpf_site)));
+}
+
+bool sp_bpf_functions_are_equal(const struct sp_bpf_functions *a, const struct sp_bpf_functions *b)
+{
+	if (a->objects.nr != b->objects.nr)
+		return false;
+	for (size_t i = 0; i < a->objects.nr; i++)
+		if (!are_equal_objects(sp_vec_at(&a->objects, struct sp_bpf_object, i),
+				       sp_vec_at(&b->objects, struct sp_bpf_object, i)))
+			return false;
+	return true;
 }

@@ -4,6 +4,7 @@
 #define SEEP_ENGINES_BPF_IMPL_H
 
 #include "engines/engine.h"
+#include "unwind/unwind.h"
 #include "unwind/walk.h"
 #include "wire/bpf.h"
 
@@ -23,8 +24,13 @@ unsigned sp_bpf_place(const uint8_t *code, size_t len);
 struct sp_bpf_site {
 	uint64_t offset; /* in the file */
 	uint64_t cookie;
-	bool has_return; /* its return is watched too */
 };
+
+/* Is its return watched, too? */
+static inline bool sp_bpf_site_returns(const struct sp_bpf_site *s)
+{
+	return SP_COOKIE_KIND(s->cookie) != SP_KIND_FREE;
+}
 
 /* One file of the target with the probes in it. */
 struct sp_bpf_object {
@@ -43,6 +49,7 @@ struct sp_bpf_functions {
 sp_must_check int sp_bpf_functions_find(const struct sp_engine_config *c, const struct sp_maps *maps,
 					struct sp_bpf_functions *ret, struct sp_why *why);
 void sp_bpf_functions_done(struct sp_bpf_functions *f);
+bool sp_bpf_functions_are_equal(const struct sp_bpf_functions *a, const struct sp_bpf_functions *b);
 
 /* ---- attaching (attach.c) ---- */
 
@@ -53,17 +60,30 @@ struct sp_bpf_links {
 	struct sp_vec objects; /* struct bpf_link *: one per perf uprobe */
 };
 
-/* Does this kernel have uprobe.multi links? */
-bool sp_bpf_has_uprobe_multi(void);
+/* How the kernel can plant probes; the later the better. */
+enum sp_bpf_attach_mode {
+	SP_ATTACH_PERF,    /* one by one */
+	SP_ATTACH_MULTI,   /* uprobe.multi links (Linux 6.6) */
+	SP_ATTACH_SESSION, /* and those whose entry says whether the return shall be watched (6.13) */
+};
 
-/* To be called before the programs are loaded, if they shall be attached through uprobe.multi. */
-void sp_bpf_want_uprobe_multi(struct bpf_program *prog);
+/* The programs by their tasks; unused ones may be there. */
+struct sp_bpf_programs {
+	enum sp_bpf_attach_mode mode;
+	struct bpf_program *enter, *ret; /* ret: without sessions */
+	struct bpf_program *session;     /* entry and return of a function that is left again */
+};
+
+enum sp_bpf_attach_mode sp_bpf_best_attach_mode(void);
+
+/* To be called before the programs are loaded: how they will be attached, and which at all. */
+void sp_bpf_prepare_programs(const struct sp_bpf_programs *p);
 
 void sp_bpf_links_init(struct sp_bpf_links *l);
 
 /* Plants every probe of f in process pid. Probes planted before a failure stay in l. */
-sp_must_check int sp_bpf_attach(struct sp_bpf_links *l, const struct sp_bpf_functions *f, pid_t pid, bool multi,
-				struct bpf_program *enter, struct bpf_program *ret, struct sp_why *why);
+sp_must_check int sp_bpf_attach(struct sp_bpf_links *l, const struct sp_bpf_functions *f, pid_t pid,
+				const struct sp_bpf_programs *p, struct sp_why *why);
 
 /* Takes all away, many at a time: each waits for the kernel's grace periods. */
 void sp_bpf_links_done(struct sp_bpf_links *l);
@@ -79,7 +99,12 @@ struct sp_bpf_mappings {
 
 void sp_bpf_mappings_init(struct sp_bpf_mappings *m);
 void sp_bpf_mappings_done(struct sp_bpf_mappings *m);
-void sp_bpf_mappings_clear(struct sp_bpf_mappings *m);
+
+/* The target has become another program at that time. */
+void sp_bpf_mappings_forget_before(struct sp_bpf_mappings *m, uint64_t birth_ns);
+
+/* Events were lost: what is not mapped any more is taken out. On failure nothing has changed. */
+sp_must_check int sp_bpf_mappings_reconcile(struct sp_bpf_mappings *m, const struct sp_maps *maps);
 
 /* [b->addr, b->addr + b->size) is mapped now, over whatever was there. -ENOSPC, -ENOMEM: not kept. */
 sp_must_check int sp_bpf_mappings_add(struct sp_bpf_mappings *m, const struct sp_block *b);
@@ -102,6 +127,8 @@ struct sp_bpf_store {
 	struct sp_bpf_mappings mappings;
 	struct sp_ledger *ledger; /* during drain and read */
 	uint64_t exec_ns;         /* what is older is void */
+	uint64_t until_ns;        /* what is younger is of a program that has not been noticed yet; 0: no limit */
+	uint32_t nr_execs;        /* as in the keys of the blocks */
 	void (*on_event)(const struct sp_event *e, void *arg);
 	void *on_event_arg;
 	uint64_t own_lost[SP_NR_LOST]; /* found out on our side */
@@ -122,6 +149,46 @@ void sp_bpf_store_drain(struct sp_bpf_store *s, struct sp_ledger *l);
 /* A snapshot of all live blocks into the ledger, and the counters of what was lost. */
 sp_must_check int sp_bpf_store_read(struct sp_bpf_store *s, struct sp_ledger *l, uint64_t nr_missed,
 				    struct sp_why *why);
+
+/* So many events have been lost until now. */
+uint64_t sp_bpf_store_events_lost(const struct sp_bpf_store *s);
+
+/* ---- unwind tables in the kernel (tables.c) ---- */
+
+struct sp_bpf_tables {
+	struct sp_unwind *unwind;
+	struct sp_bpf_ctl *ctl; /* this and the next three: mapped */
+	struct sp_row_range *ranges;
+	uint64_t *row_cache;
+	struct sp_row *rows;
+	uint32_t nr_rows_max; /* of the map */
+	size_t nr_rows_published;
+	uint64_t code_hash; /* of the mappings that the tables are of */
+	uint64_t look_ns;   /* when they were last read, what that took */
+	uint64_t look_cost_ns;
+	uint64_t nr_unknown; /* as of then */
+};
+
+struct sp_bpf_table_fds {
+	int ctl, ranges, row_cache, rows;
+};
+
+/* Builds them on our side. */
+sp_must_check int sp_bpf_tables_build(struct sp_bpf_tables *t, struct sp_proc *p, const struct sp_maps *maps,
+				      struct sp_why *why);
+/* How many rows the kernel's map shall have room for. To be called once, before loading. */
+uint32_t sp_bpf_tables_room(struct sp_bpf_tables *t);
+/* Maps the kernel's side. */
+sp_must_check int sp_bpf_tables_map(struct sp_bpf_tables *t, const struct sp_bpf_table_fds *fds);
+void sp_bpf_tables_done(struct sp_bpf_tables *t);
+
+/* To the kernel's side, in one instant. */
+void sp_bpf_tables_publish(struct sp_bpf_tables *t);
+
+/* Reads the mappings; when code has come or gone the tables follow: true. */
+bool sp_bpf_tables_look(struct sp_bpf_tables *t, struct sp_proc *p);
+/* Is it time to look? */
+bool sp_bpf_tables_is_look_due(const struct sp_bpf_tables *t);
 
 /* ---- small things (common.c) ---- */
 

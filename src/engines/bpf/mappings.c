@@ -10,6 +10,9 @@
 
 #include "engines/bpf/impl.h"
 
+/* Far more than threads unmap at the same time. Threads that end leave theirs behind: the oldest make room. */
+#define MAX_REMOVED 4096
+
 /* A piece that thread tid has taken away. */
 struct removed {
 	struct sp_block piece;
@@ -19,7 +22,7 @@ struct removed {
 void sp_bpf_mappings_init(struct sp_bpf_mappings *m)
 {
 	sp_vec_init(&m->live, sizeof(struct sp_block), SP_MAX_LIVE_MAPPINGS);
-	sp_vec_init(&m->removed, sizeof(struct removed), SP_MAX_LIVE_MAPPINGS);
+	sp_vec_init(&m->removed, sizeof(struct removed), MAX_REMOVED);
 }
 
 void sp_bpf_mappings_done(struct sp_bpf_mappings *m)
@@ -28,9 +31,16 @@ void sp_bpf_mappings_done(struct sp_bpf_mappings *m)
 	sp_vec_done(&m->removed);
 }
 
-void sp_bpf_mappings_clear(struct sp_bpf_mappings *m)
+void sp_bpf_mappings_forget_before(struct sp_bpf_mappings *m, uint64_t birth_ns)
 {
-	sp_vec_clear(&m->live);
+	size_t kept = 0;
+
+	for (size_t i = 0; i < m->live.nr; i++) {
+		const struct sp_block *b = sp_vec_at(&m->live, struct sp_block, i);
+		if (b->birth_ns >= birth_ns)
+			*sp_vec_at(&m->live, struct sp_block, kept++) = *b;
+	}
+	m->live.nr = kept;
 	sp_vec_clear(&m->removed);
 }
 
@@ -86,6 +96,11 @@ static int keep_removed(struct sp_bpf_mappings *m, uint32_t tid, const struct sp
 
 	if (!tid)
 		return 0;
+	if (m->removed.nr == MAX_REMOVED) {
+		m->removed.nr /= 2;
+		memmove(m->removed.data, sp_vec_at(&m->removed, struct removed, MAX_REMOVED - m->removed.nr),
+			m->removed.nr * sizeof(r));
+	}
 	r.piece.addr = b->addr > addr ? b->addr : addr;
 	r.piece.size = (b_end < end ? b_end : end) - r.piece.addr;
 	return sp_vec_push(&m->removed, &r);
@@ -169,4 +184,43 @@ int sp_bpf_mappings_undo(struct sp_bpf_mappings *m, uint32_t tid)
 	}
 	forget_removed(m, tid);
 	return err;
+}
+
+/* Appends to *ret the parts of b that are mapped; *i: the first mapping that ends after b begins. */
+static int push_mapped(const struct sp_block *b, const struct sp_maps *maps, size_t *i, struct sp_vec *ret)
+{
+	uint64_t at = b->addr, end = end_of(b->addr, b->size);
+	int err = 0;
+
+	while (*i < maps->nr && maps->list[*i].end <= at)
+		++*i;
+	for (size_t k = *i; k < maps->nr && maps->list[k].start < end && !err;) {
+		struct sp_block part = *b;
+		part.addr = maps->list[k].start > at ? maps->list[k].start : at;
+		at = maps->list[k].end;
+		for (k++; k < maps->nr && maps->list[k].start == at; k++) /* neighbours with other rights */
+			at = maps->list[k].end;
+		part.size = (at < end ? at : end) - part.addr;
+		err = sp_vec_push(ret, &part);
+	}
+	return err;
+}
+
+int sp_bpf_mappings_reconcile(struct sp_bpf_mappings *m, const struct sp_maps *maps)
+{
+	struct sp_vec kept;
+	size_t at = 0;
+	int err = 0;
+
+	sp_vec_init(&kept, sizeof(struct sp_block), SP_MAX_LIVE_MAPPINGS);
+	for (size_t i = 0; i < m->live.nr && !err; i++)
+		err = push_mapped(live_at(m, i), maps, &at, &kept);
+	if (err) {
+		sp_vec_done(&kept);
+		return err;
+	}
+	sp_vec_done(&m->live);
+	m->live = kept;
+	sp_vec_clear(&m->removed);
+	return 0;
 }

@@ -164,12 +164,20 @@ void sp_bpf_store_drain(struct sp_bpf_store *s, struct sp_ledger *l)
 	s->ledger = NULL;
 }
 
-static int take_batch(struct sp_bpf_store *s, const struct batch *b, uint32_t nr)
+/* Takes the blocks over; the keys of those of a program before this one are moved to the front of b->keys. */
+static int take_batch(struct sp_bpf_store *s, struct batch *b, uint32_t nr, uint32_t *ret_nr_void)
 {
 	for (uint32_t i = 0; i < nr; i++) {
 		const struct sp_bpf_block *v = &b->values[i];
-		struct sp_block block = {.addr = b->keys[i], .size = v->size, .birth_ns = v->birth_ns, .fn = v->fn};
-		if (v->birth_ns < s->exec_ns)
+		struct sp_block block = {.addr = SP_BLOCK_KEY(b->keys[i], s->nr_execs),
+					 .size = v->size,
+					 .birth_ns = v->birth_ns,
+					 .fn = v->fn};
+		if (v->birth_ns < s->exec_ns) {
+			b->keys[(*ret_nr_void)++] = b->keys[i];
+			continue;
+		}
+		if (s->until_ns && v->birth_ns >= s->until_ns)
 			continue;
 		block.path = path_id(s, v->path);
 		int err = sp_ledger_block(s->ledger, &block);
@@ -195,9 +203,12 @@ static int read_blocks(struct sp_bpf_store *s)
 		err = err ? -errno : 0;
 		if (err && err != -ENOENT) /* ENOENT: this was the last batch */
 			return err;
-		int failed = take_batch(s, b, nr);
+		uint32_t nr_void = 0;
+		int failed = take_batch(s, b, nr, &nr_void);
 		if (failed)
 			return failed;
+		if (nr_void) /* they take up room; what is not deleted now is found again */
+			(void)bpf_map_delete_batch(bpf_map__fd(s->blocks), b->keys, &nr_void, NULL);
 		first = false;
 	} while (!err);
 	return 0;
@@ -213,24 +224,30 @@ static int read_mappings(struct sp_bpf_store *s)
 	return 0;
 }
 
-static void read_lost(struct sp_bpf_store *s, uint64_t nr_missed)
+/* What the programs count, over all CPUs. */
+static uint64_t count_of(const struct sp_bpf_store *s, uint32_t id)
 {
 	int nr_cpus = libbpf_num_possible_cpus();
 	sp_autofree uint64_t *values = nr_cpus > 0 ? calloc((size_t)nr_cpus, sizeof(*values)) : NULL;
+	uint64_t sum = 0;
 
-	if (!values)
-		return;
-	for (uint32_t id = 0; id < SP_NR_LOST; id++) {
-		uint64_t sum = 0;
-		if (bpf_map_lookup_elem(bpf_map__fd(s->lost), &id, values))
-			continue;
-		for (int cpu = 0; cpu < nr_cpus; cpu++)
-			sum += values[cpu];
-		sum += s->own_lost[id];
-		if (id == SP_LOST_MISSED)
-			sum += nr_missed;
-		sp_ledger_set_lost(s->ledger, (enum sp_lost_id)id, sum);
-	}
+	if (!values || bpf_map_lookup_elem(bpf_map__fd(s->lost), &id, values))
+		return 0;
+	for (int cpu = 0; cpu < nr_cpus; cpu++)
+		sum += values[cpu];
+	return sum;
+}
+
+uint64_t sp_bpf_store_events_lost(const struct sp_bpf_store *s)
+{
+	return count_of(s, SP_LOST_EVENTS) + s->own_lost[SP_LOST_EVENTS];
+}
+
+static void read_lost(struct sp_bpf_store *s, uint64_t nr_missed)
+{
+	for (uint32_t id = 0; id < SP_NR_LOST; id++)
+		sp_ledger_set_lost(s->ledger, (enum sp_lost_id)id,
+				   count_of(s, id) + s->own_lost[id] + (id == SP_LOST_MISSED ? nr_missed : 0));
 }
 
 int sp_bpf_store_read(struct sp_bpf_store *s, struct sp_ledger *l, uint64_t nr_missed, struct sp_why *why)

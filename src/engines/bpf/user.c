@@ -4,119 +4,50 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wcast-qual" /* in what bpftool generates */
 #include "bpf/user.skel.h"
 #pragma GCC diagnostic pop
 #include "engines/bpf/impl.h"
-#include "unwind/unwind.h"
 
 #define DEFAULT_BLOCKS (1 << 21)
 #define DEFAULT_PATHS  (1 << 16)
 #define EVENT_BUFFER   (1 << 22) /* some 400 stacks */
-#define STACKS         400       /* to be handed over between two changes of the tables */
 #define TRACE_BUFFER   (1 << 24)
-#define MAX_ROWS       (32 << 20)    /* 256 MB of rows: chromium has 3 M */
-#define SPARE_ROWS     (512 << 10)   /* room for what the target loads later, beside half of what it has */
-#define LOOK_NS        1000000000ULL /* at the mappings, when nothing says that they changed */
-#define LOOK_HINTED    20            /* times what a look costs, when a walk met code that is in none of them */
-#define INITIAL_PID_NS 0xEFFFFFFC    /* PROC_PID_INIT_INO (linux/proc_ns.h) */
+#define SETTLING_NS    5000000000ULL /* after its start a program may still be loading its libraries */
+#define FIND_TRIES     50
+#define FIND_PAUSE_US  1000
+#define INITIAL_PID_NS 0xEFFFFFFC /* PROC_PID_INIT_INO (linux/proc_ns.h) */
 
 struct user {
 	struct sp_engine engine;
 	struct sp_engine_config c;
 	struct sp_user_bpf *skel;
-	struct sp_bpf_ctl *ctl; /* mapped */
-	struct sp_row *rows;    /* mapped */
-	uint32_t nr_rows_max;   /* of the map */
-	size_t nr_rows_published;
-	struct sp_unwind *unwind;
+	struct sp_bpf_tables tables;
 	struct sp_bpf_functions functions;
+	struct sp_bpf_programs programs;
 	struct sp_bpf_links links;
 	struct sp_bpf_store store;
-	uint64_t code_hash; /* of the mappings that the tables are of */
-	uint64_t last_look_ns;
-	uint64_t look_cost_ns;
-	bool modules_changed; /* and the session has not been told yet */
-	uint64_t nr_unknown;  /* as of the last look */
+	uint64_t settled_ns;     /* until then its allocator may be another one at the next look */
+	uint64_t nr_lost_events; /* when the live mappings were last compared with the real ones */
+	bool modules_changed;    /* and the session has not been told yet */
 	uint32_t nr_execs;
-	bool multi;
 	struct sp_engine_stats stats;
 };
 
-/* ---- publishing the unwind tables ---- */
+/* ---- while it runs: what the programs ask for ---- */
 
-/* New ranges into the half that is not in use, new rows behind the old; then one switch. */
-static int publish(struct user *u)
-{
-	size_t nr_ranges, nr_rows;
-	const struct sp_row_range *ranges = sp_unwind_ranges(u->unwind, &nr_ranges);
-	const struct sp_row *rows = sp_unwind_rows(u->unwind, &nr_rows);
-	uint32_t half = !u->ctl->half;
-	int fd = bpf_map__fd(u->skel->maps.ranges);
-
-	if (nr_rows > u->nr_rows_published && nr_rows <= u->nr_rows_max) {
-		memcpy(u->rows + u->nr_rows_published, rows + u->nr_rows_published,
-		       (nr_rows - u->nr_rows_published) * sizeof(*rows));
-		u->nr_rows_published = nr_rows;
-	}
-	if (nr_ranges > SP_MAX_RANGES)
-		nr_ranges = SP_MAX_RANGES;
-	for (uint32_t i = 0; i < nr_ranges; i++) {
-		struct sp_row_range r = ranges[i];
-		uint32_t key = half * SP_MAX_RANGES + i;
-		if (r.row0 + (size_t)r.nr_rows > u->nr_rows_published)
-			r.nr_rows = 0; /* no room in the kernel's table: by the frame pointer, walks that end early are
-					  counted */
-		if (bpf_map_update_elem(fd, &key, &r, BPF_ANY))
-			return -errno;
-	}
-	__atomic_store_n(&u->ctl->nr_ranges, (uint32_t)nr_ranges, __ATOMIC_RELEASE);
-	__atomic_store_n(&u->ctl->half, half, __ATOMIC_RELEASE);
-	__atomic_store_n(&u->ctl->gen, u->ctl->gen % 15 + 1, __ATOMIC_RELEASE);
-	__atomic_store_n(&u->ctl->stacks_left, STACKS, __ATOMIC_RELEASE);
-	u->stats.nr_rows = nr_rows;
-	u->stats.nr_modules = (unsigned)sp_unwind_nr_files(u->unwind);
-	return 0;
-}
-
-/* ---- following the target's mappings ---- */
-
-/* FNV-1a over what unwinding needs of the mappings: a heap that grows changes nothing here. */
-static uint64_t code_hash(const struct sp_maps *maps)
-{
-	uint64_t h = 0xcbf29ce484222325;
-
-	for (size_t i = 0; i < maps->nr; i++) {
-		const struct sp_mapping *m = &maps->list[i];
-		const uint64_t words[] = {m->start, m->end, m->offset, m->inode, m->dev_major, m->dev_minor};
-		if (!(m->prot & SP_PROT_X))
-			continue;
-		for (size_t k = 0; k < SP_ARRAY_SIZE(words); k++)
-			h = (h ^ words[k]) * 0x100000001b3;
-	}
-	return h;
-}
-
-/* Reads the mappings again; when code has come or gone the tables follow. */
 static void look(struct user *u)
 {
-	struct sp_maps maps = {0};
+	size_t nr_rows;
 
-	u->last_look_ns = sp_bpf_now_ns();
-	u->nr_unknown = u->ctl->nr_unknown;
-	if (sp_proc_maps(u->c.target, &maps, NULL))
+	if (!sp_bpf_tables_look(&u->tables, u->c.target))
 		return;
-	uint64_t hash = code_hash(&maps);
-	if (maps.nr && hash != u->code_hash) {
-		u->code_hash = hash;
-		if (!sp_unwind_update(u->unwind, u->c.target, &maps) && !publish(u))
-			u->modules_changed = true;
-	}
-	sp_maps_done(&maps);
-	u->look_cost_ns = sp_bpf_now_ns() - u->last_look_ns;
+	u->modules_changed = true;
+	sp_unwind_rows(u->tables.unwind, &nr_rows);
+	u->stats.nr_rows = nr_rows;
+	u->stats.nr_modules = (unsigned)sp_unwind_nr_files(u->tables.unwind);
 }
 
 /* A walk that stopped at code which came after the last look. */
@@ -127,38 +58,21 @@ static enum sp_walk_end finish_walk(const struct sp_bpf_stack *s, uint64_t *pcs,
 	struct sp_walk w = {.pc = s->pcs[known], .sp = s->sp, .bp = s->bp, .is_exact = s->is_exact};
 	struct sp_stack_copy stack = {.addr = s->sp, .bytes = s->bytes, .len = s->len};
 
-	if (s->event.time_ns > u->last_look_ns)
+	if (s->event.time_ns > u->tables.look_ns)
 		look(u);
 	memcpy(pcs, s->pcs, known * sizeof(*pcs));
-	enum sp_walk_end end = sp_unwind_walk(u->unwind, &w, &stack, pcs + known, SP_MAX_FRAMES - known, &more);
+	enum sp_walk_end end = sp_unwind_walk(u->tables.unwind, &w, &stack, pcs + known, SP_MAX_FRAMES - known, &more);
 	*nr = known + more;
 	return end;
 }
 
 /* ---- start ---- */
 
-static int tables_build(struct user *u, const struct sp_maps *maps, struct sp_why *why)
-{
-	int err = sp_unwind_new(MAX_ROWS, &u->unwind);
-
-	if (!err)
-		err = sp_unwind_update(u->unwind, u->c.target, maps);
-	if (err)
-		sp_why_set(why, SP_FAULT_OURS, -err, "cannot build unwind tables: %s", strerror(-err));
-	u->code_hash = code_hash(maps);
-	u->last_look_ns = sp_bpf_now_ns();
-	return err;
-}
-
 static int size_maps(struct user *u)
 {
 	struct sp_user_bpf *s = u->skel;
-	size_t nr_rows;
-	int err;
+	int err = bpf_map__set_max_entries(s->maps.rows, sp_bpf_tables_room(&u->tables));
 
-	sp_unwind_rows(u->unwind, &nr_rows);
-	u->nr_rows_max = (uint32_t)(nr_rows + nr_rows / 2 + SPARE_ROWS);
-	err = bpf_map__set_max_entries(s->maps.rows, u->nr_rows_max);
 	if (!err)
 		err = bpf_map__set_max_entries(s->maps.blocks, sp_bpf_or_default(u->c.max_blocks, DEFAULT_BLOCKS));
 	if (!err)
@@ -168,17 +82,41 @@ static int size_maps(struct user *u)
 	return err;
 }
 
-static int map_tables(struct user *u)
+static void configure(struct user *u)
 {
-	void *ctl = mmap(NULL, sizeof(*u->ctl), PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(u->skel->maps.ctl), 0);
-	if (ctl == MAP_FAILED)
-		return -errno;
-	u->ctl = ctl;
-	void *rows = mmap(NULL, (size_t)u->nr_rows_max * sizeof(*u->rows), PROT_READ | PROT_WRITE, MAP_SHARED,
-			  bpf_map__fd(u->skel->maps.rows), 0);
-	if (rows == MAP_FAILED)
-		return -errno;
-	u->rows = rows;
+	struct sp_user_bpf *s = u->skel;
+
+	u->programs = (struct sp_bpf_programs){
+	    .mode = sp_bpf_best_attach_mode(),
+	    .enter = s->progs.sp_enter,
+	    .ret = s->progs.sp_return,
+	    .session = s->progs.sp_session,
+	};
+	sp_bpf_prepare_programs(&u->programs);
+	s->rodata->cfg_min_size = u->c.min_size;
+	s->rodata->cfg_max_size = u->c.max_size ? u->c.max_size : UINT64_MAX;
+	s->rodata->cfg_sample_rate = u->c.sample_rate;
+	s->rodata->cfg_trace = u->c.on_event != NULL;
+	s->rodata->cfg_sessions = u->programs.mode == SP_ATTACH_SESSION;
+}
+
+static int fill_tables(struct user *u)
+{
+	const struct sp_bpf_table_fds fds = {
+	    .ctl = bpf_map__fd(u->skel->maps.ctl),
+	    .ranges = bpf_map__fd(u->skel->maps.ranges),
+	    .row_cache = bpf_map__fd(u->skel->maps.row_cache),
+	    .rows = bpf_map__fd(u->skel->maps.rows),
+	};
+	size_t nr_rows;
+	int err = sp_bpf_tables_map(&u->tables, &fds);
+
+	if (err)
+		return err;
+	sp_bpf_tables_publish(&u->tables);
+	sp_unwind_rows(u->tables.unwind, &nr_rows);
+	u->stats.nr_rows = nr_rows;
+	u->stats.nr_modules = (unsigned)sp_unwind_nr_files(u->tables.unwind);
 	return 0;
 }
 
@@ -190,67 +128,122 @@ static int load(struct user *u, struct sp_why *why)
 	u->skel = sp_user_bpf__open();
 	if (!u->skel)
 		return sp_bpf_explain(-errno, "open the BPF programs", why);
-	u->skel->rodata->cfg_min_size = u->c.min_size;
-	u->skel->rodata->cfg_max_size = u->c.max_size ? u->c.max_size : UINT64_MAX;
-	u->skel->rodata->cfg_sample_rate = u->c.sample_rate;
-	u->skel->rodata->cfg_trace = u->c.on_event != NULL;
-	u->multi = sp_bpf_has_uprobe_multi();
-	if (u->multi) {
-		sp_bpf_want_uprobe_multi(u->skel->progs.sp_enter);
-		sp_bpf_want_uprobe_multi(u->skel->progs.sp_return);
-	}
+	configure(u);
 	err = size_maps(u);
 	if (!err)
 		err = sp_user_bpf__load(u->skel);
 	if (err)
 		return sp_bpf_explain(err, "load the BPF programs", why);
-	err = map_tables(u);
-	if (!err)
-		err = publish(u);
+	err = fill_tables(u);
 	return err ? sp_bpf_explain(err, "fill the unwind tables", why) : 0;
 }
 
 static void unload(struct user *u)
 {
-	if (u->ctl)
-		u->ctl->active = 0;
+	if (u->tables.ctl)
+		u->tables.ctl->active = 0;
 	sp_bpf_links_done(&u->links);
 	sp_bpf_store_close(&u->store);
 	sp_bpf_functions_done(&u->functions);
-	sp_unwind_free(u->unwind);
-	if (u->rows)
-		munmap(u->rows, (size_t)u->nr_rows_max * sizeof(*u->rows));
-	if (u->ctl)
-		munmap(u->ctl, sizeof(*u->ctl));
+	sp_bpf_tables_done(&u->tables);
 	sp_user_bpf__destroy(u->skel);
 	free(u);
 }
 
-static int plant(struct user *u, struct sp_why *why)
+static int plant(struct user *u, struct sp_bpf_links *l, const struct sp_bpf_functions *f, struct sp_why *why)
 {
-	u->stats.nr_functions = u->functions.nr_functions;
-	u->stats.allocator = u->functions.allocator;
-	return sp_bpf_attach(&u->links, &u->functions, sp_proc_pid(u->c.target), u->multi, u->skel->progs.sp_enter,
-			     u->skel->progs.sp_return, why);
+	return sp_bpf_attach(l, f, sp_proc_pid(u->c.target), &u->programs, why);
+}
+
+/* f is watched from now on; u owns it. */
+static void take_functions(struct user *u, struct sp_bpf_functions *f)
+{
+	sp_bpf_functions_done(&u->functions);
+	u->functions = *f;
+	u->stats.nr_functions = f->nr_functions;
+	u->stats.allocator = f->allocator;
+}
+
+/*
+ * Looks for the target's allocator again; where it has become another one, the probes follow. False: it has none (yet),
+ * and the probes stay where they are.
+ */
+static bool replant(struct user *u)
+{
+	struct sp_bpf_links links, old = u->links;
+	struct sp_bpf_functions f;
+	struct sp_maps maps = {0};
+
+	if (sp_proc_maps(u->c.target, &maps, NULL))
+		return false;
+	int err = sp_bpf_functions_find(&u->c, &maps, &f, NULL);
+	sp_maps_done(&maps);
+	if (err)
+		return false;
+	if (sp_bpf_functions_are_equal(&f, &u->functions)) {
+		sp_bpf_functions_done(&f);
+		return true;
+	}
+	sp_bpf_links_init(&links);
+	err = plant(u, &links, &f, NULL);
+	if (err) {
+		sp_bpf_links_done(&links);
+		sp_bpf_functions_done(&f);
+		return false;
+	}
+	u->links = links;
+	take_functions(u, &f);
+	sp_bpf_links_done(&old);
+	return true;
 }
 
 static int watch_execs(struct user *u, struct sp_why *why)
 {
 	/* The programs learn the target's pid in the initial namespace from their first hit; there we know it now. */
 	if (sp_proc_ns(NULL, 0, "pid") == INITIAL_PID_NS)
-		u->ctl->tgid = (uint32_t)sp_proc_pid(u->c.target);
+		u->tables.ctl->tgid = (uint32_t)sp_proc_pid(u->c.target);
 	u->skel->links.sp_exec = bpf_program__attach(u->skel->progs.sp_exec);
 	return u->skel->links.sp_exec ? 0 : sp_bpf_explain(-errno, "watch for execve", why);
 }
 
+/*
+ * The mappings of the target and its allocator. A program that has just been started may have no libraries yet: as long
+ * as its mappings change, it is asked again.
+ */
+static int find_functions(struct user *u, struct sp_maps *maps, struct sp_why *why)
+{
+	struct sp_bpf_functions f;
+	struct sp_why reason;
+	uint64_t hash = 0;
+	int err = -ENOENT;
+
+	for (int i = 0, same = 0; err == -ENOENT && i < FIND_TRIES && same < 3; i++) {
+		if (i)
+			usleep(FIND_PAUSE_US);
+		reason = (struct sp_why){0};
+		sp_maps_done(maps);
+		err = sp_proc_maps(u->c.target, maps, &reason);
+		if (err)
+			break;
+		same = maps->hash == hash ? same + 1 : 0;
+		hash = maps->hash;
+		err = sp_bpf_functions_find(&u->c, maps, &f, &reason);
+	}
+	if (!err)
+		take_functions(u, &f);
+	else if (why && !sp_why_is_set(why))
+		*why = reason;
+	return err;
+}
+
 /* Everything up to "the probes are in", the target's allocator first: most of what can fail fails there. */
-static int start(struct user *u, const struct sp_maps *maps, struct sp_why *why)
+static int start(struct user *u, struct sp_maps *maps, struct sp_why *why)
 {
 	struct sp_user_bpf *s;
-	int err = sp_bpf_functions_find(&u->c, maps, &u->functions, why);
+	int err = find_functions(u, maps, why);
 
 	if (!err)
-		err = tables_build(u, maps, why);
+		err = sp_bpf_tables_build(&u->tables, u->c.target, maps, why);
 	if (!err)
 		err = load(u, why);
 	if (err)
@@ -263,8 +256,14 @@ static int start(struct user *u, const struct sp_maps *maps, struct sp_why *why)
 		err = watch_execs(u, why);
 	if (err)
 		return err;
-	u->ctl->active = 1;
-	return plant(u, why);
+	u->tables.ctl->active = 1;
+	err = plant(u, &u->links, &u->functions, why);
+	/* What it loaded, or became, while we were not watching yet. */
+	u->settled_ns = sp_bpf_now_ns() + SETTLING_NS;
+	look(u);
+	if (!err && u->modules_changed)
+		replant(u);
+	return err;
 }
 
 /* ---- while it runs ---- */
@@ -272,29 +271,28 @@ static int start(struct user *u, const struct sp_maps *maps, struct sp_why *why)
 /* The target has become another program: its allocator may be another too. */
 static void start_over(struct user *u, struct sp_ledger *l)
 {
-	struct sp_bpf_links old = u->links;
-	struct sp_maps maps = {0};
-
-	u->nr_execs = u->ctl->nr_execs;
-	u->store.exec_ns = u->ctl->exec_ns;
-	sp_bpf_mappings_clear(&u->store.mappings);
+	u->nr_execs = u->tables.ctl->nr_execs;
+	u->store.nr_execs = u->nr_execs;
+	u->store.exec_ns = u->tables.ctl->exec_ns;
+	u->settled_ns = sp_bpf_now_ns() + SETTLING_NS;
+	sp_bpf_mappings_forget_before(&u->store.mappings, u->store.exec_ns);
 	sp_ledger_clear(l);
-	sp_bpf_links_init(&u->links);
-	sp_bpf_functions_done(&u->functions);
+	for (int i = 0; i < FIND_TRIES && !replant(u); i++)
+		usleep(FIND_PAUSE_US);
 	look(u);
-	if (!sp_proc_maps(u->c.target, &maps, NULL) && !sp_bpf_functions_find(&u->c, &maps, &u->functions, NULL) &&
-	    plant(u, NULL))
-		u->stats.nr_functions = 0;
-	sp_maps_done(&maps);
-	sp_bpf_links_done(&old);
+	u->modules_changed = false; /* SP_NEWS_EXEC says more */
 }
 
-/* Is it time to look? A program that maps code all the time (a JIT) gets a twentieth of one CPU at most. */
-static bool is_look_due(const struct user *u)
+/* A young program is looked at each time: it may still be loading the library with its allocator. */
+static void look_when_due(struct user *u)
 {
-	uint64_t since = sp_bpf_now_ns() - u->last_look_ns;
+	bool is_young = sp_bpf_now_ns() < u->settled_ns;
 
-	return since > LOOK_NS || (u->ctl->nr_unknown != u->nr_unknown && since > LOOK_HINTED * u->look_cost_ns);
+	if (!is_young && !sp_bpf_tables_is_look_due(&u->tables))
+		return;
+	look(u);
+	if (is_young && u->modules_changed)
+		replant(u);
 }
 
 static enum sp_engine_news user_poll(struct sp_engine *e, struct sp_ledger *l)
@@ -303,24 +301,46 @@ static enum sp_engine_news user_poll(struct sp_engine *e, struct sp_ledger *l)
 	bool changed;
 
 	sp_bpf_store_drain(&u->store, l);
-	if (u->ctl->nr_execs != u->nr_execs) {
+	if (u->tables.ctl->nr_execs != u->nr_execs) {
 		start_over(u, l);
 		return SP_NEWS_EXEC;
 	}
-	if (is_look_due(u))
-		look(u);
+	look_when_due(u);
 	changed = u->modules_changed;
 	u->modules_changed = false;
 	return changed ? SP_NEWS_MODULES : SP_NEWS_NONE;
 }
 
+static uint64_t nr_missed(const struct user *u)
+{
+	if (u->programs.mode == SP_ATTACH_SESSION)
+		return sp_bpf_missed(u->programs.enter) + sp_bpf_missed(u->programs.session);
+	return sp_bpf_missed(u->programs.enter) + sp_bpf_missed(u->programs.ret);
+}
+
+/* After a loss of events the list of mappings may hold what is gone. */
+static void reconcile(struct user *u)
+{
+	uint64_t nr = sp_bpf_store_events_lost(&u->store);
+	struct sp_maps maps = {0};
+
+	if (nr == u->nr_lost_events || sp_proc_maps(u->c.target, &maps, NULL))
+		return;
+	if (!sp_bpf_mappings_reconcile(&u->store.mappings, &maps))
+		u->nr_lost_events = nr;
+	sp_maps_done(&maps);
+}
+
 static int user_read(struct sp_engine *e, struct sp_ledger *l, struct sp_why *why)
 {
 	struct user *u = (struct user *)e;
-	uint64_t missed = sp_bpf_missed(u->skel->progs.sp_enter) + sp_bpf_missed(u->skel->progs.sp_return);
+	const struct sp_bpf_ctl *ctl = u->tables.ctl;
 
 	sp_bpf_store_drain(&u->store, l);
-	return sp_bpf_store_read(&u->store, l, missed, why);
+	reconcile(u);
+	/* An exec that poll() has not seen yet: until then the program before is what is shown. */
+	u->store.until_ns = ctl->nr_execs != u->nr_execs ? ctl->exec_ns : 0;
+	return sp_bpf_store_read(&u->store, l, nr_missed(u), why);
 }
 
 static int user_fd(struct sp_engine *e)
@@ -360,7 +380,6 @@ int sp_bpf_user_start(const struct sp_engine_config *c, struct sp_engine **ret, 
 	uint64_t start_ns = sp_bpf_now_ns();
 	struct user *u = calloc(1, sizeof(*u));
 	struct sp_maps maps = {0};
-	int err;
 
 	if (!u)
 		return -ENOMEM;
@@ -368,9 +387,7 @@ int sp_bpf_user_start(const struct sp_engine_config *c, struct sp_engine **ret, 
 	u->c = *c;
 	u->stats.scale = c->sample_rate > 1 ? c->sample_rate : 1;
 	sp_bpf_links_init(&u->links);
-	err = sp_proc_maps(c->target, &maps, why);
-	if (!err)
-		err = start(u, &maps, why);
+	int err = start(u, &maps, why);
 	sp_maps_done(&maps);
 	if (err) {
 		unload(u);
