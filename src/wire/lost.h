@@ -11,7 +11,7 @@
 	X(STACK_BROKEN, "stack_broken", "call paths that end early: no unwind data or unreadable stack")               \
 	X(HASH_COLLISION, "hash_collision", "blocks without a call path: hash collision")                              \
 	X(THREAD_STATE, "thread_state", "calls not followed: no memory for a thread's state")                          \
-	X(NESTED, "nested", "calls not followed: made while others of their thread waited")                              \
+	X(NESTED, "nested", "calls not followed: made while others of their thread waited")                            \
 	X(EVENTS, "events", "mapping events dropped: ring buffer full")                                                \
 	X(MISSED, "missed", "probe hits that the kernel skipped")                                                      \
 	X(UNREADABLE, "unreadable", "results not readable in the target's memory")                                     \
