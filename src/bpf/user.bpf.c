@@ -140,6 +140,8 @@ static __always_inline bool on_enter(struct sp_bpf_ctl *ctl, struct pt_regs *ctx
 	}
 	if (kind == SP_KIND_MMAP && a.a3 & MAP_STACK)
 		return false;
+	if (kind >= SP_KIND_MMAP && is_part_of_skipped(ctx, t))
+		return false;
 	struct call *c = call_push(ctx, t);
 	if (!c)
 		return false;
@@ -148,6 +150,10 @@ static __always_inline bool on_enter(struct sp_bpf_ctl *ctl, struct pt_regs *ctx
 	c->size = requested_size(&a, kind, SP_COOKIE_SIZE_ARG(cookie));
 	c->arg = a.a0;
 	c->skip = c->size < cfg_min_size || c->size > cfg_max_size || is_sampled_out();
+	if (c->skip && cfg_sessions && c->fn == SP_FN_MALLOC) {
+		call_skip(t, ctx->sp);
+		return false;
+	}
 	if (kind == SP_KIND_REALLOC || kind == SP_KIND_REALLOCA)
 		take_old(ctl, c);
 	else if (kind == SP_KIND_MUNMAP || kind == SP_KIND_MREMAP)
