@@ -81,6 +81,7 @@ class Proc:
         kwargs.setdefault("stdin", subprocess.PIPE)
         kwargs.setdefault("stdout", subprocess.PIPE)
         kwargs.setdefault("stderr", subprocess.PIPE)
+        kwargs.setdefault("start_new_session", True)  # so that its own children can be ended with it
         self.argv = [str(a) for a in argv]
         self.out, self.err = [], []
         self.changed = threading.Condition()
@@ -145,10 +146,17 @@ class Proc:
         return status
 
     def stop(self):
-        """For clean-up: whatever happened, it is gone afterwards."""
+        """For clean-up: whatever happened, it and the children in its group are gone afterwards."""
+        if self.popen.returncode is None or any(t.is_alive() for t in self.threads):
+            with contextlib.suppress(OSError):
+                os.killpg(self.pid, signal.SIGKILL)
         if self.popen.poll() is None:
             self.popen.kill()
             self.popen.wait()
+        for t in self.threads:
+            t.join(2)
+        if any(t.is_alive() for t in self.threads):
+            return  # a stranger holds the pipe; closing it here would wait for him
         for stream in (self.popen.stdin, self.popen.stdout, self.popen.stderr):
             with contextlib.suppress(OSError, ValueError):
                 if stream:

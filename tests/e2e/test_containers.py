@@ -108,7 +108,7 @@ class Docker:
             self.daemon = env.start(Proc, [find_program("dockerd"), "--data-root", f"{base}/data", "--exec-root",
                                            f"{base}/exec", "-p", f"{base}.pid", "-H", self.host, "--bridge=none",
                                            "--iptables=false", "--ip-masq=false"],
-                                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+                                    stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         env.stack.callback(self.stop)
         try:
             wait_until(self.ready, "dockerd is ready", 30)
