@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A stack walk over a copy of the stack. */
-#include "unwind/walk.h"
+#include "unwind/unwind.h"
 
 #include <string.h>
 

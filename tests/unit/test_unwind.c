@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "unwind/walk.h"
+#include "unwind/unwind.h"
 
 /* A child that is like us and sleeps: a process cannot open itself. */
 static pid_t child;
