@@ -27,6 +27,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 const volatile __u64 cfg_min_size = 0;
 const volatile __u64 cfg_max_size = -1;
+const volatile __u64 cfg_max_new = -1; /* larger calls that may throw are not followed */
 const volatile __u32 cfg_sample_rate = 1;
 const volatile bool cfg_trace = false;
 const volatile bool cfg_sessions = false; /* sp_session is in use */
@@ -145,6 +146,11 @@ static __always_inline bool on_enter(struct sp_bpf_ctl *ctl, struct pt_regs *ctx
 	struct call *c = call_push(ctx, t);
 	if (!c)
 		return false;
+	if (kind == SP_KIND_PASSED || (kind == SP_KIND_NEW && a.a0 > cfg_max_new)) {
+		count_lost(SP_LOST_THROWING);
+		call_skip(t, ctx->sp);
+		return false;
+	}
 	c->kind = kind;
 	c->fn = SP_COOKIE_FN(cookie);
 	c->size = requested_size(&a, kind, SP_COOKIE_SIZE_ARG(cookie));
@@ -282,6 +288,29 @@ int sp_session(struct pt_regs *ctx)
 	if (is_entry)
 		return !on_enter(ctl, ctx);
 	on_return(ctl, ctx);
+	return 0;
+}
+
+/*
+ * An exception begins. It cannot pass a return address that the kernel has replaced, the program would end; so those
+ * that it may pass get their own back: of functions that throw, and of all when a thread is ended by force. For us
+ * these calls are over.
+ */
+SEC("uprobe")
+int sp_throw(struct pt_regs *ctx)
+{
+	struct thread *t = thread_of_current(0);
+	bool is_forced = SP_COOKIE_FN(bpf_get_attach_cookie(ctx)) == SP_FN_FORCED_UNWIND;
+	u32 n = t ? t->nr_calls : 0;
+
+	for (u32 i = 0; t && i < MAX_CALLS; i++) {
+		struct call *c = call_at(t, i);
+		if (i >= n || !is_alive(c->sp) || (!is_forced && c->kind != SP_KIND_NEW))
+			continue;
+		u64 own = replaced_return(c->sp);
+		if (own)
+			bpf_probe_write_user((void *)c->sp, &own, sizeof(own));
+	}
 	return 0;
 }
 

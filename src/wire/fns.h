@@ -10,11 +10,14 @@
 enum sp_fn_kind {
 	SP_KIND_NONE,
 	SP_KIND_MALLOC,   /* size in argument SIZE, result is the block */
+	SP_KIND_NEW,      /* the same, but throws when there is no memory */
+	SP_KIND_PASSED,   /* such a one whose return must not be watched: counted only */
 	SP_KIND_CALLOC,   /* argument 0 times argument 1 */
 	SP_KIND_REALLOC,  /* old block in argument 0, size in argument 1 */
 	SP_KIND_REALLOCA, /* old block in argument 0, argument 1 times argument 2 */
 	SP_KIND_POSIX,    /* result through the pointer in argument 0, size in argument 2 */
 	SP_KIND_FREE,     /* block in argument 0 */
+	SP_KIND_THROW,    /* an exception begins to unwind the stack */
 	SP_KIND_MMAP,     /* length in argument 1 */
 	SP_KIND_MUNMAP,   /* address, length in arguments 0, 1 */
 	SP_KIND_MREMAP,   /* address, old length, new length in arguments 0, 1, 2 */
@@ -25,6 +28,7 @@ enum sp_fn_where {
 	SP_WHERE_MALLOC, /* as the target resolves the name */
 	SP_WHERE_CXX,    /* only in a module that also defines malloc (elsewhere it goes through malloc) */
 	SP_WHERE_LIBC,   /* as the target resolves the name; the mapping calls */
+	SP_WHERE_ALL,    /* in every module that has it */
 };
 
 /*       id            symbol                                  kind              size  where */
@@ -42,12 +46,12 @@ enum sp_fn_where {
 	X(CFREE, "cfree", SP_KIND_FREE, 0, SP_WHERE_MALLOC)                                                            \
 	X(FREE_SIZED, "free_sized", SP_KIND_FREE, 0, SP_WHERE_MALLOC)                                                  \
 	X(FREE_ALIGNED_SIZED, "free_aligned_sized", SP_KIND_FREE, 0, SP_WHERE_MALLOC)                                  \
-	X(NEW, "_Znwm", SP_KIND_MALLOC, 0, SP_WHERE_CXX)                                                               \
-	X(NEW_ARRAY, "_Znam", SP_KIND_MALLOC, 0, SP_WHERE_CXX)                                                         \
+	X(NEW, "_Znwm", SP_KIND_NEW, 0, SP_WHERE_CXX)                                                                  \
+	X(NEW_ARRAY, "_Znam", SP_KIND_NEW, 0, SP_WHERE_CXX)                                                            \
 	X(NEW_NOTHROW, "_ZnwmRKSt9nothrow_t", SP_KIND_MALLOC, 0, SP_WHERE_CXX)                                         \
 	X(NEW_ARRAY_NOTHROW, "_ZnamRKSt9nothrow_t", SP_KIND_MALLOC, 0, SP_WHERE_CXX)                                   \
-	X(NEW_ALIGNED, "_ZnwmSt11align_val_t", SP_KIND_MALLOC, 0, SP_WHERE_CXX)                                        \
-	X(NEW_ARRAY_ALIGNED, "_ZnamSt11align_val_t", SP_KIND_MALLOC, 0, SP_WHERE_CXX)                                  \
+	X(NEW_ALIGNED, "_ZnwmSt11align_val_t", SP_KIND_NEW, 0, SP_WHERE_CXX)                                           \
+	X(NEW_ARRAY_ALIGNED, "_ZnamSt11align_val_t", SP_KIND_NEW, 0, SP_WHERE_CXX)                                     \
 	X(NEW_ALIGNED_NOTHROW, "_ZnwmSt11align_val_tRKSt9nothrow_t", SP_KIND_MALLOC, 0, SP_WHERE_CXX)                  \
 	X(NEW_ARRAY_ALIGNED_NOTHROW, "_ZnamSt11align_val_tRKSt9nothrow_t", SP_KIND_MALLOC, 0, SP_WHERE_CXX)            \
 	X(DELETE, "_ZdlPv", SP_KIND_FREE, 0, SP_WHERE_CXX)                                                             \
@@ -69,7 +73,9 @@ enum sp_fn_where {
 	X(MMAP, "mmap", SP_KIND_MMAP, 1, SP_WHERE_LIBC)                                                                \
 	X(MMAP64, "mmap64", SP_KIND_MMAP, 1, SP_WHERE_LIBC)                                                            \
 	X(MUNMAP, "munmap", SP_KIND_MUNMAP, 1, SP_WHERE_LIBC)                                                          \
-	X(MREMAP, "mremap", SP_KIND_MREMAP, 2, SP_WHERE_LIBC)
+	X(MREMAP, "mremap", SP_KIND_MREMAP, 2, SP_WHERE_LIBC)                                                          \
+	X(RAISE, "_Unwind_RaiseException", SP_KIND_THROW, 0, SP_WHERE_ALL)                                             \
+	X(FORCED_UNWIND, "_Unwind_ForcedUnwind", SP_KIND_THROW, 0, SP_WHERE_ALL)
 
 enum sp_fn {
 #define SP_FN_ENUM(id, symbol, kind, size, where) SP_FN_##id,

@@ -15,7 +15,8 @@
 	X(EVENTS, "events", "mapping events dropped: ring buffer full")                                                \
 	X(MISSED, "missed", "probe hits that the kernel skipped")                                                      \
 	X(UNREADABLE, "unreadable", "results not readable in the target's memory")                                     \
-	X(BUSY, "busy", "calls not recorded: the kernel's table was busy or had no memory")
+	X(BUSY, "busy", "calls not recorded: the kernel's table was busy or had no memory")                            \
+	X(THROWING, "throwing", "calls not followed: operator new might throw")
 
 enum sp_lost_id {
 #define SP_LOST_ENUM(id, key, text) SP_LOST_##id,

@@ -89,6 +89,8 @@ void sp_bpf_prepare_programs(const struct sp_bpf_programs *p)
 	bpf_program__set_expected_attach_type(p->session, (enum bpf_attach_type)TRACE_UPROBE_SESSION);
 	bpf_program__set_expected_attach_type(p->enter, (enum bpf_attach_type)TRACE_UPROBE_MULTI);
 	bpf_program__set_expected_attach_type(p->ret, (enum bpf_attach_type)TRACE_UPROBE_MULTI);
+	if (p->thrower)
+		bpf_program__set_expected_attach_type(p->thrower, (enum bpf_attach_type)TRACE_UPROBE_MULTI);
 }
 
 void sp_bpf_links_init(struct sp_bpf_links *l)
@@ -167,15 +169,19 @@ static int plant_single(struct sp_bpf_links *l, const struct planting *p)
 	return 0;
 }
 
-static bool is_any(const struct sp_bpf_site *s)
+static bool is_thrower(const struct sp_bpf_site *s)
 {
-	(void)s;
-	return true;
+	return SP_COOKIE_KIND(s->cookie) == SP_KIND_THROW;
+}
+
+static bool is_no_thrower(const struct sp_bpf_site *s)
+{
+	return !is_thrower(s);
 }
 
 static bool is_without_return(const struct sp_bpf_site *s)
 {
-	return !sp_bpf_site_returns(s);
+	return !sp_bpf_site_returns(s) && !is_thrower(s);
 }
 
 static int attach_object(struct sp_bpf_links *l, const struct sp_bpf_object *o, pid_t pid,
@@ -188,17 +194,20 @@ static int attach_object(struct sp_bpf_links *l, const struct sp_bpf_object *o, 
 
 	/* The kernel follows this link to the very file, whatever name it has in which root, or none. */
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", o->fd);
-	/* What takes blocks away before what adds them, and returns before entries: nothing is seen by halves. */
+	/*
+	 * Repairs before what needs them, what takes blocks away before what adds them, returns before entries: nothing
+	 * is seen by halves.
+	 */
 	const struct planting plantings[] = {
-	    {o, path, pid, p->ret, false, true, sp_bpf_site_returns},
-	    {o, path, pid, p->enter, true, false, sessions ? is_without_return : is_any},
-	    {o, path, pid, p->session, true, true, sp_bpf_site_returns},
+	    {o, path, pid, p->thrower, true, false, is_thrower},
+	    {o, path, pid, sessions ? NULL : p->ret, false, true, sp_bpf_site_returns},
+	    {o, path, pid, p->enter, true, false, sessions ? is_without_return : is_no_thrower},
+	    {o, path, pid, sessions ? p->session : NULL, true, true, sp_bpf_site_returns},
 	};
-	int err = sessions ? 0 : plant(l, &plantings[0]);
-	if (!err)
-		err = plant(l, &plantings[1]);
-	if (!err && sessions)
-		err = plant(l, &plantings[2]);
+	int err = 0;
+	for (size_t i = 0; i < SP_ARRAY_SIZE(plantings) && !err; i++)
+		if (plantings[i].prog)
+			err = plant(l, &plantings[i]);
 	return err;
 }
 

@@ -55,8 +55,8 @@ static int names_make(struct names *n, const char *prefix)
 		return -ENOMEM;
 	char *at = n->text;
 	for (int i = 0; i < SP_NR_FNS; i++) {
-		/* Mapping calls are libc's whatever the allocator's names are. */
-		bool prefixed = prefix && rows[i].where != SP_WHERE_LIBC;
+		/* Mapping calls are libc's whatever the allocator's names are, unwinding is the compiler's. */
+		bool prefixed = prefix && rows[i].where != SP_WHERE_LIBC && rows[i].where != SP_WHERE_ALL;
 		n->list[i] = at;
 		at += snprintf(at, size - (size_t)(at - n->text), "%s%s", prefixed ? prefix : "", rows[i].symbol) + 1;
 	}
@@ -112,7 +112,6 @@ static int site_add(struct search *s, const struct sp_module *m, const struct sp
 	s->found[fn] = true;
 	if (has_site(o, site.offset)) /* another name of the same code: mmap64, cfree */
 		return 0;
-	s->out->nr_functions++;
 	return sp_vec_push(&o->sites, &site);
 }
 
@@ -121,6 +120,8 @@ static bool is_wanted(const struct search *s, int fn, const struct sp_elf_symbol
 {
 	const struct sp_elf_symbol *sym = &syms[fn];
 
+	if (rows[fn].where == SP_WHERE_ALL)
+		return sym->is_found && !sym->is_ifunc;
 	if (!chosen && rows[fn].where != SP_WHERE_LIBC)
 		return false;
 	if (s->found[fn] || !sym->is_found || sym->is_ifunc || (!sym->is_dynamic && !any_table))
@@ -195,6 +196,64 @@ static int modules_search(struct search *s, const struct sp_maps *maps, const st
 	return 0;
 }
 
+static unsigned count_sites(const struct sp_bpf_functions *f, enum sp_fn_kind kind)
+{
+	unsigned nr = 0;
+
+	for (size_t i = 0; i < f->objects.nr; i++) {
+		const struct sp_vec *sites = &sp_vec_at(&f->objects, struct sp_bpf_object, i)->sites;
+		for (size_t k = 0; k < sites->nr; k++)
+			nr += SP_COOKIE_KIND(sp_vec_at(sites, struct sp_bpf_site, k)->cookie) == (sp_w32)kind;
+	}
+	return nr;
+}
+
+static void drop_sites(struct sp_bpf_functions *f, enum sp_fn_kind kind)
+{
+	for (size_t i = 0; i < f->objects.nr; i++) {
+		struct sp_vec *sites = &sp_vec_at(&f->objects, struct sp_bpf_object, i)->sites;
+		size_t kept = 0;
+		for (size_t k = 0; k < sites->nr; k++) {
+			const struct sp_bpf_site *s = sp_vec_at(sites, struct sp_bpf_site, k);
+			if (SP_COOKIE_KIND(s->cookie) != (sp_w32)kind)
+				*sp_vec_at(sites, struct sp_bpf_site, kept++) = *s;
+		}
+		sites->nr = kept;
+	}
+}
+
+static void pass_by(struct sp_bpf_site *s)
+{
+	if (SP_COOKIE_KIND(s->cookie) == SP_KIND_NEW)
+		s->cookie = SP_COOKIE(SP_COOKIE_FN(s->cookie), SP_KIND_PASSED, SP_COOKIE_SIZE_ARG(s->cookie));
+}
+
+void sp_bpf_functions_pass_throwing(struct sp_bpf_functions *f)
+{
+	for (size_t i = 0; i < f->objects.nr; i++) {
+		struct sp_vec *sites = &sp_vec_at(&f->objects, struct sp_bpf_object, i)->sites;
+		for (size_t k = 0; k < sites->nr; k++)
+			pass_by(sp_vec_at(sites, struct sp_bpf_site, k));
+	}
+	drop_sites(f, SP_KIND_THROW);
+	f->throwing = SP_THROWING_NEVER;
+}
+
+static void finish(struct sp_bpf_functions *f, const struct sp_proc *p)
+{
+	if (count_sites(f, SP_KIND_NEW))
+		f->throwing = sp_bpf_throwing_find(p);
+	if (f->throwing == SP_THROWING_REPAIR && !count_sites(f, SP_KIND_THROW))
+		f->throwing = SP_THROWING_NEVER;
+	if (f->throwing == SP_THROWING_NEVER)
+		sp_bpf_functions_pass_throwing(f);
+	if (f->throwing != SP_THROWING_REPAIR)
+		drop_sites(f, SP_KIND_THROW);
+	for (size_t i = 0; i < f->objects.nr; i++)
+		f->nr_functions += (unsigned)sp_vec_at(&f->objects, struct sp_bpf_object, i)->sites.nr;
+	f->nr_functions -= count_sites(f, SP_KIND_THROW) + count_sites(f, SP_KIND_PASSED);
+}
+
 static int nothing_found(const struct search *s, bool seen, struct sp_why *why)
 {
 	pid_t pid = sp_proc_pid(s->c->target);
@@ -235,6 +294,8 @@ int sp_bpf_functions_find(const struct sp_engine_config *c, const struct sp_maps
 		err = nothing_found(&s, seen, why);
 	if (err)
 		sp_bpf_functions_done(ret);
+	else
+		finish(ret, c->target);
 	sp_modules_done(&mods);
 	free(s.names.text);
 	return err;

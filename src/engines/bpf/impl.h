@@ -5,7 +5,6 @@
 
 #include "engines/engine.h"
 #include "unwind/unwind.h"
-#include "unwind/walk.h"
 #include "wire/bpf.h"
 
 extern const struct sp_engine_ops sp_engine_bpf;
@@ -29,7 +28,9 @@ struct sp_bpf_site {
 /* Is its return watched, too? */
 static inline bool sp_bpf_site_returns(const struct sp_bpf_site *s)
 {
-	return SP_COOKIE_KIND(s->cookie) != SP_KIND_FREE;
+	sp_w32 kind = SP_COOKIE_KIND(s->cookie);
+
+	return kind != SP_KIND_FREE && kind != SP_KIND_THROW && kind != SP_KIND_PASSED;
 }
 
 /* One file of the target with the probes in it. */
@@ -39,9 +40,21 @@ struct sp_bpf_object {
 	struct sp_vec sites; /* struct sp_bpf_site */
 };
 
+/* What is done about functions that may throw (throwing.c). */
+enum sp_bpf_throwing {
+	SP_THROWING_NEVER,  /* their calls are counted, not followed (or there are none) */
+	SP_THROWING_SMALL,  /* only calls that cannot fail are followed */
+	SP_THROWING_REPAIR, /* program `thrower` watches where exceptions begin */
+};
+
+#define SP_THROWING_SMALL_BYTES (64 << 20)
+
+enum sp_bpf_throwing sp_bpf_throwing_find(const struct sp_proc *p);
+
 struct sp_bpf_functions {
 	struct sp_vec objects; /* struct sp_bpf_object */
 	unsigned nr_functions;
+	enum sp_bpf_throwing throwing;
 	char *allocator; /* path of the file whose malloc is watched */
 };
 
@@ -49,6 +62,8 @@ struct sp_bpf_functions {
 sp_must_check int sp_bpf_functions_find(const struct sp_engine_config *c, const struct sp_maps *maps,
 					struct sp_bpf_functions *ret, struct sp_why *why);
 void sp_bpf_functions_done(struct sp_bpf_functions *f);
+/* Calls of those that may throw are counted, not followed. */
+void sp_bpf_functions_pass_throwing(struct sp_bpf_functions *f);
 bool sp_bpf_functions_are_equal(const struct sp_bpf_functions *a, const struct sp_bpf_functions *b);
 
 /* ---- attaching (attach.c) ---- */
@@ -72,6 +87,7 @@ struct sp_bpf_programs {
 	enum sp_bpf_attach_mode mode;
 	struct bpf_program *enter, *ret; /* ret: without sessions */
 	struct bpf_program *session;     /* entry and return of a function that is left again */
+	struct bpf_program *thrower;     /* where exceptions begin; NULL: not loaded */
 };
 
 enum sp_bpf_attach_mode sp_bpf_best_attach_mode(void);

@@ -27,6 +27,7 @@ struct user {
 	struct sp_bpf_tables tables;
 	struct sp_bpf_functions functions;
 	struct sp_bpf_programs programs;
+	enum sp_bpf_throwing throwing; /* what the programs do */
 	struct sp_bpf_links links;
 	struct sp_bpf_store store;
 	uint64_t settled_ns;     /* until then its allocator may be another one at the next look */
@@ -86,17 +87,21 @@ static void configure(struct user *u)
 {
 	struct sp_user_bpf *s = u->skel;
 
+	u->throwing = u->functions.throwing;
 	u->programs = (struct sp_bpf_programs){
 	    .mode = sp_bpf_best_attach_mode(),
 	    .enter = s->progs.sp_enter,
 	    .ret = s->progs.sp_return,
 	    .session = s->progs.sp_session,
+	    .thrower = u->throwing == SP_THROWING_REPAIR ? s->progs.sp_throw : NULL,
 	};
+	bpf_program__set_autoload(s->progs.sp_throw, u->throwing == SP_THROWING_REPAIR);
 	sp_bpf_prepare_programs(&u->programs);
 	s->rodata->cfg_min_size = u->c.min_size;
 	s->rodata->cfg_max_size = u->c.max_size ? u->c.max_size : UINT64_MAX;
 	s->rodata->cfg_sample_rate = u->c.sample_rate;
 	s->rodata->cfg_trace = u->c.on_event != NULL;
+	s->rodata->cfg_max_new = u->throwing == SP_THROWING_SMALL ? SP_THROWING_SMALL_BYTES : UINT64_MAX;
 	s->rodata->cfg_sessions = u->programs.mode == SP_ATTACH_SESSION;
 }
 
@@ -180,6 +185,8 @@ static bool replant(struct user *u)
 	sp_maps_done(&maps);
 	if (err)
 		return false;
+	if (f.throwing != u->throwing) /* the programs are made for another way */
+		sp_bpf_functions_pass_throwing(&f);
 	if (sp_bpf_functions_are_equal(&f, &u->functions)) {
 		sp_bpf_functions_done(&f);
 		return true;

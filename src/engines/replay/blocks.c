@@ -23,7 +23,7 @@ static bool find_fn(const char *symbol, uint32_t *ret)
 		if (strcmp(fns[i].symbol, symbol) != 0)
 			continue;
 		*ret = i;
-		return fns[i].kind != SP_KIND_FREE && fns[i].kind != SP_KIND_MUNMAP;
+		return fns[i].kind != SP_KIND_FREE && fns[i].kind != SP_KIND_MUNMAP && fns[i].kind != SP_KIND_THROW;
 	}
 	return false;
 }
