@@ -162,6 +162,9 @@ int sp_bpf_store_fd(const struct sp_bpf_store *s);
 /* Works off the events that have come. */
 void sp_bpf_store_drain(struct sp_bpf_store *s, struct sp_ledger *l);
 
+/* The target became its nr_execs-th other program then: what is older is void and makes room. */
+void sp_bpf_store_exec(struct sp_bpf_store *s, uint64_t exec_ns, uint32_t nr_execs);
+
 /* A snapshot of all live blocks into the ledger, and the counters of what was lost. */
 sp_must_check int sp_bpf_store_read(struct sp_bpf_store *s, struct sp_ledger *l, uint64_t nr_missed,
 				    struct sp_why *why);

@@ -177,7 +177,7 @@ static int take_batch(struct sp_bpf_store *s, struct batch *b, uint32_t nr, uint
 			b->keys[(*ret_nr_void)++] = b->keys[i];
 			continue;
 		}
-		if (s->until_ns && v->birth_ns >= s->until_ns)
+		if (!s->ledger || (s->until_ns && v->birth_ns >= s->until_ns))
 			continue;
 		block.path = path_id(s, v->path);
 		int err = sp_ledger_block(s->ledger, &block);
@@ -212,6 +212,14 @@ static int read_blocks(struct sp_bpf_store *s)
 		first = false;
 	} while (!err);
 	return 0;
+}
+
+void sp_bpf_store_exec(struct sp_bpf_store *s, uint64_t exec_ns, uint32_t nr_execs)
+{
+	s->exec_ns = exec_ns;
+	s->nr_execs = nr_execs;
+	sp_bpf_mappings_forget_before(&s->mappings, exec_ns);
+	(void)read_blocks(s); /* without a ledger: only makes room; what stays is deleted by the next report */
 }
 
 static int read_mappings(struct sp_bpf_store *s)

@@ -279,15 +279,15 @@ static int start(struct user *u, struct sp_maps *maps, struct sp_why *why)
 static void start_over(struct user *u, struct sp_ledger *l)
 {
 	u->nr_execs = u->tables.ctl->nr_execs;
-	u->store.nr_execs = u->nr_execs;
-	u->store.exec_ns = u->tables.ctl->exec_ns;
 	u->settled_ns = sp_bpf_now_ns() + SETTLING_NS;
-	sp_bpf_mappings_forget_before(&u->store.mappings, u->store.exec_ns);
-	sp_ledger_clear(l);
+	uint64_t exec_ns = u->tables.ctl->exec_ns;
+	look(u);
 	for (int i = 0; i < FIND_TRIES && !replant(u); i++)
 		usleep(FIND_PAUSE_US);
-	look(u);
+	look(u);                    /* it allocates already: tables first, the rest can wait */
 	u->modules_changed = false; /* SP_NEWS_EXEC says more */
+	sp_bpf_store_exec(&u->store, exec_ns, u->nr_execs);
+	sp_ledger_clear(l);
 }
 
 /* A young program is looked at each time: it may still be loading the library with its allocator. */
