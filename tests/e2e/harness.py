@@ -244,7 +244,7 @@ def run_one(row, build):
     except Skip as skip:
         outcome, text = "skip", str(skip)
     except BaseException as error:  # the runner goes on with the next test
-        if isinstance(error, KeyboardInterrupt):
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
             raise
         import traceback
         where = traceback.extract_tb(error.__traceback__)
