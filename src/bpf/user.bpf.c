@@ -213,6 +213,8 @@ __noinline u64 path_of_caller(u64 pc, u64 sp, u64 bp)
 			return key;
 		t->path.flags |= SP_PATH_BROKEN;
 	}
+	if (t->path.flags & SP_PATH_BROKEN)
+		ask_for_look(c); /* code may have been replaced by other code */
 	return intern_path(&t->path, hash);
 }
 

@@ -338,7 +338,9 @@ static __always_inline long step_out(struct walk *w, u64 cfa, s64 rbp_off)
 		if (!w->pc)
 			return walk_end(w, SP_PATH_BROKEN);
 	}
-	return !w->pc; /* 0: the ABI's mark of the outermost frame */
+	if (!w->pc) /* a bottom of home-made stacks, or nonsense */
+		return walk_end(w, w->bp ? SP_PATH_BROKEN : 0);
+	return 0;
 }
 
 /* Records w->pc and moves on to its caller. */
@@ -363,6 +365,8 @@ static long walk_step(u32 i, struct walk *w)
 	}
 	w->is_exact = false;
 	if (ROW_KIND(row) == SP_ROW_END)
+		return walk_end(w, 0);
+	if (ROW_KIND(row) == SP_ROW_NONE && !w->bp) /* the ABI's mark of the outermost frame (3.4.1): musl's _start */
 		return walk_end(w, 0);
 	if (ROW_KIND(row) == SP_ROW_SIG)
 		return step_signal(w);

@@ -128,10 +128,10 @@ enum sp_walk_end sp_unwind_walk(const struct sp_unwind *u, struct sp_walk *w, co
 		ret_pcs[nr++] = w->pc;
 		*ret_nr = nr;
 		const struct sp_row *row = sp_unwind_row(u, w->is_exact ? w->pc : w->pc - 1);
-		if (row && row->kind == SP_ROW_END)
-			return SP_WALK_WHOLE;
+		if (row && (row->kind == SP_ROW_END || (row->kind == SP_ROW_NONE && !w->bp)))
+			return SP_WALK_WHOLE;         /* the second: the ABI's mark of the outermost frame (3.4.1) */
 		if (!row || !step_out(w, row, stack)) /* no row at all: this is no code */
 			return SP_WALK_BROKEN;
 	}
-	return SP_WALK_WHOLE;
+	return w->bp ? SP_WALK_BROKEN : SP_WALK_WHOLE;
 }
