@@ -95,6 +95,12 @@ struct sp_engine_ops {
 	struct sp_symbolizer *(*symbolizer)(struct sp_engine *e);
 
 	void (*stats)(struct sp_engine *e, struct sp_engine_stats *ret);
+	/*
+	 * Optional. The next read() is the last (may be said twice): recording ends now, and the probes begin to go, in
+	 * the background where that takes long. What has been recorded stays readable.
+	 */
+	void (*wind_down)(struct sp_engine *e);
+
 	void (*stop)(struct sp_engine *e); /* removes every probe and frees; NULL is fine */
 };
 

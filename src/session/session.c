@@ -52,6 +52,19 @@ static bool is_count_reached(const struct sp_session *s)
 	return s->o->count && s->nr_reports >= s->o->count;
 }
 
+/* The next report is the last one. May be said twice. */
+static void wind_down(struct sp_session *s)
+{
+	if (s->ops->wind_down)
+		s->ops->wind_down(s->engine);
+}
+
+/* Is the next report the last of COUNT? */
+static bool is_last_of_count(const struct sp_session *s)
+{
+	return s->o->count && s->nr_reports + 1 >= s->o->count;
+}
+
 static int hand_out(struct sp_session *s, const struct sp_view *v)
 {
 	int r = s->cb->report(v, s->cb->arg);
@@ -68,8 +81,11 @@ static int report(struct sp_session *s, bool is_last)
 {
 	struct sp_view_store *store;
 	struct sp_view v;
-	int r = sp_session_read(s);
+	int r;
 
+	if (is_last || is_last_of_count(s))
+		wind_down(s);
+	r = sp_session_read(s);
 	if (r < 0)
 		return r;
 	r = make_view(s, &store, &v);
@@ -85,6 +101,7 @@ static int report_last(struct sp_session *s)
 {
 	if (s->o->no_reports)
 		return 0;
+	wind_down(s); /* before the pause, which would only add to it */
 	sp_waiter_let_signals_through(&s->waiter);
 	return report(s, true);
 }

@@ -3,6 +3,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 
 #pragma GCC diagnostic push
@@ -29,6 +30,8 @@ struct user {
 	struct sp_bpf_programs programs;
 	enum sp_bpf_throwing throwing; /* what the programs do */
 	struct sp_bpf_links links;
+	pthread_t remover; /* takes the links away while the last report is made */
+	bool has_remover;
 	struct sp_bpf_store store;
 	uint64_t settled_ns;     /* until then its allocator may be another one at the next look */
 	uint64_t nr_lost_events; /* when the live mappings were last compared with the real ones */
@@ -143,11 +146,30 @@ static int load(struct user *u, struct sp_why *why)
 	return err ? sp_bpf_explain(err, "fill the unwind tables", why) : 0;
 }
 
+static void *remove_links(void *arg)
+{
+	sp_bpf_links_done(arg);
+	return NULL;
+}
+
+/* The kernel waits for its grace periods; the caller need not wait with it. */
+static void user_wind_down(struct sp_engine *e)
+{
+	struct user *u = (struct user *)e;
+
+	u->tables.ctl->active = 0;
+	if (!u->has_remover)
+		u->has_remover = !pthread_create(&u->remover, NULL, remove_links, &u->links);
+}
+
 static void unload(struct user *u)
 {
 	if (u->tables.ctl)
 		u->tables.ctl->active = 0;
-	sp_bpf_links_done(&u->links);
+	if (u->has_remover)
+		pthread_join(u->remover, NULL);
+	else
+		sp_bpf_links_done(&u->links);
 	sp_bpf_store_close(&u->store);
 	sp_bpf_functions_done(&u->functions);
 	sp_bpf_tables_done(&u->tables);
@@ -379,6 +401,7 @@ static const struct sp_engine_ops user_ops = {
     .read = user_read,
     .now_ns = user_now_ns,
     .stats = user_stats,
+    .wind_down = user_wind_down,
     .stop = user_stop,
 };
 
