@@ -21,8 +21,8 @@ const char *sp_text_bytes(char *buf, size_t size, uint64_t bytes);
 const char *sp_text_duration(char *buf, size_t size, uint64_t ns);
 
 /*
- * Decodes one UTF-8 sequence (RFC 3629: shortest form, no surrogates, up to U+10FFFF). Returns its length in bytes, 0 when
- * it is not valid. Never reads past a NUL.
+ * Decodes one UTF-8 sequence (RFC 3629: shortest form, no surrogates, up to U+10FFFF). Returns its length in bytes, 0
+ * when it is not valid. Never reads past a NUL.
  */
 size_t sp_text_decode(const unsigned char *s, uint32_t *ret_cp);
 

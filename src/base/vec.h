@@ -10,10 +10,10 @@
 
 struct sp_vec {
 	void *data;
-	size_t nr;	  /* elements in use */
-	size_t cap;	  /* elements allocated */
+	size_t nr;        /* elements in use */
+	size_t cap;       /* elements allocated */
 	size_t elem_size; /* bytes */
-	size_t max;	  /* elements, never exceeded */
+	size_t max;       /* elements, never exceeded */
 	uint64_t nr_refused;
 };
 

@@ -18,10 +18,10 @@
 
 struct sp_block {
 	uint64_t addr;
-	uint64_t size;	   /* as requested, bytes */
+	uint64_t size;     /* as requested, bytes */
 	uint64_t birth_ns; /* CLOCK_MONOTONIC */
-	uint32_t path;	   /* id from sp_ledger_path(), or SP_NO_PATH */
-	uint32_t fn;	   /* enum sp_fn */
+	uint32_t path;     /* id from sp_ledger_path(), or SP_NO_PATH */
+	uint32_t fn;       /* enum sp_fn */
 };
 
 struct sp_ledger_limits {
@@ -35,8 +35,8 @@ sp_must_check int sp_ledger_new(const struct sp_ledger_limits *limits, struct sp
 void sp_ledger_free(struct sp_ledger *l);
 
 /*
- * Interns a call path (return addresses, innermost first, nr <= SP_MAX_FRAMES, else -EINVAL). Equal paths get equal ids.
- * -ENOSPC at the maximum, counted as SP_LOST_PATHS_FULL: record the block with SP_NO_PATH. -ENOMEM.
+ * Interns a call path (return addresses, innermost first, nr <= SP_MAX_FRAMES, else -EINVAL). Equal paths get equal
+ * ids. -ENOSPC at the maximum, counted as SP_LOST_PATHS_FULL: record the block with SP_NO_PATH. -ENOMEM.
  */
 sp_must_check int sp_ledger_path(struct sp_ledger *l, const uint64_t *pcs, unsigned nr, uint32_t *ret_id);
 
@@ -74,7 +74,7 @@ struct sp_ledger_filter {
 struct sp_path_sum {
 	uint32_t path; /* id, or SP_NO_PATH: all blocks whose path is unknown */
 	uint64_t bytes, blocks;
-	int64_t growth_bytes;  /* against the snapshot before (none: 0), same filter by size but no filter by age */
+	int64_t growth_bytes; /* against the snapshot before (none: 0), same filter by size but no filter by age */
 	int64_t growth_blocks;
 	int64_t total_growth_bytes; /* since the first snapshot, likewise */
 	uint64_t oldest_birth_ns;
@@ -87,18 +87,18 @@ enum sp_sort { SP_SORT_BYTES, SP_SORT_BLOCKS, SP_SORT_GROWTH, SP_SORT_AGE };
 
 /*
  * The current snapshot by call path, biggest first by `sort` (ties: bytes, then id). SP_SORT_GROWTH: by
- * growth_bytes, then bytes. Only paths with at least one block left by the filter. Elements of *ret are struct sp_path_sum;
- * ret was initialised by the caller; they are appended.
+ * growth_bytes, then bytes. Only paths with at least one block left by the filter. Elements of *ret are struct
+ * sp_path_sum; ret was initialised by the caller; they are appended.
  */
 sp_must_check int sp_ledger_paths(const struct sp_ledger *l, const struct sp_ledger_filter *f, enum sp_sort sort,
 				  struct sp_vec *ret);
 
-/* Blocks of the current snapshot: of one path, or of all (all = true), under the filter; address order. struct sp_block,
- * appended to *ret. */
+/* Blocks of the current snapshot: of one path, or of all (all = true), under the filter; address order. struct
+ * sp_block, appended to *ret. */
 sp_must_check int sp_ledger_blocks(const struct sp_ledger *l, bool all, uint32_t path, const struct sp_ledger_filter *f,
 				   struct sp_vec *ret);
 
-uint64_t sp_ledger_now_ns(const struct sp_ledger *l);	   /* instant of the current snapshot, 0: none yet */
+uint64_t sp_ledger_now_ns(const struct sp_ledger *l);      /* instant of the current snapshot, 0: none yet */
 uint64_t sp_ledger_interval_ns(const struct sp_ledger *l); /* since the one before, 0: none */
 unsigned sp_ledger_nr_snapshots(const struct sp_ledger *l);
 
