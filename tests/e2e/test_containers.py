@@ -76,7 +76,7 @@ def from_inside_the_targets_pid_namespace(env):
     """The tool sits in the same pid namespace as its target, and knows it by the pid that it has there."""
     v = env.start(Victim, ["unshare", "-mpf", "--mount-proc", env.victim_path("deep20")]).wait_ready()
     pid = children(v.pid)[0]
-    t = env.start(Tool, ["nsenter", "-t", str(pid), "-m", "-p", env.path("memleak"), *engine_args(env), "-p", "1", "-o", "0",
+    t = env.start(Tool, ["nsenter", "-t", str(pid), "-m", "-p", "-r", env.path("memleak"), *engine_args(env), "-p", "1", "-o", "0",
                          "200ms", "15"])
     t.wait_attached()
     check_equal(t.out[0], "Attaching to pid 1, Ctrl+C to quit.\n", "the first line")
