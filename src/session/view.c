@@ -236,6 +236,8 @@ static int fill(struct sp_view_store *store, const struct sp_ledger *l, struct s
 		r = take_blocks(store, l, o, v);
 	for (unsigned i = 0; i < SP_NR_LOST; i++)
 		v->lost[i] = sp_ledger_lost(l, (enum sp_lost_id)i);
+	if (s)
+		v->lost[SP_LOST_NAMES] += sp_symbolizer_nr_unnamed(s);
 	return r;
 }
 

@@ -16,7 +16,8 @@
 	X(MISSED, "missed", "probe hits that the kernel skipped")                                                      \
 	X(UNREADABLE, "unreadable", "results not readable in the target's memory")                                     \
 	X(BUSY, "busy", "calls not recorded: the kernel's table was busy or had no memory")                            \
-	X(THROWING, "throwing", "calls not followed: operator new might throw")
+	X(THROWING, "throwing", "calls not followed: operator new might throw")                                        \
+	X(NAMES, "names", "frames without a name: no room for more names")
 
 enum sp_lost_id {
 #define SP_LOST_ENUM(id, key, text) SP_LOST_##id,

@@ -192,6 +192,12 @@ void sp_symbolizer_refresh(struct sp_symbolizer *s)
 	step("refresh");
 }
 
+uint64_t sp_symbolizer_nr_unnamed(const struct sp_symbolizer *s)
+{
+	(void)s;
+	return 0;
+}
+
 unsigned sp_symbolize(struct sp_symbolizer *s, uint64_t address, bool is_return, struct sp_frame *ret, unsigned max)
 {
 	(void)s;
