@@ -9,7 +9,11 @@ pids='' # processes that this demo started
 sudo=''
 work=$(mktemp -d "${TMPDIR:-/tmp}/seep-demo.XXXXXX")
 
-say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+if [ -t 1 ] && [ -z "${NO_COLOR-}" ]; then
+	say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+else
+	say() { printf '\n%s\n' "$*"; }
+fi
 note() { printf '    %s\n' "$*"; }
 
 die() {
