@@ -70,10 +70,10 @@ static __always_inline bool is_sampled_out(void)
 #define E2BIG  7 /* uapi/asm-generic/errno-base.h */
 #define ENOENT 2
 
-/* False: it could not be kept; counted. */
+/* False: it could not be kept; counted. (Before 6.4 these two return an int in a register of 64 bits.) */
 static __always_inline bool remember(u64 key, struct sp_bpf_block *b)
 {
-	long err = bpf_map_update_elem(&blocks, &key, b, BPF_ANY);
+	int err = bpf_map_update_elem(&blocks, &key, b, BPF_ANY);
 
 	if (err)
 		count_lost(err == -E2BIG ? SP_LOST_BLOCKS_FULL : SP_LOST_BUSY);
@@ -87,7 +87,7 @@ static __always_inline void forget(u64 key, u64 addr)
 		if (b)
 			send_event(SP_BEV_FREE, 0, addr, b->size, 0);
 	}
-	long err = bpf_map_delete_elem(&blocks, &key);
+	int err = bpf_map_delete_elem(&blocks, &key);
 	if (err && err != -ENOENT)
 		count_lost(SP_LOST_BUSY);
 }
