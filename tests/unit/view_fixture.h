@@ -121,7 +121,8 @@ static inline void fixture_init(struct fixture *f)
 typedef int (*report_fn)(FILE *out, const struct sp_view *v, const struct sp_report_options *o);
 
 /* The report's text; free() it. */
-static inline char *report_text(report_fn report, const struct sp_view *v, struct sp_report_options o)
+static __attribute__((noinline, unused)) char *report_text(report_fn report, const struct sp_view *v,
+							   struct sp_report_options o)
 {
 	char *text = NULL;
 	size_t len = 0;
