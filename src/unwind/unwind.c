@@ -213,15 +213,26 @@ static int file_add(struct sp_unwind *u, struct sp_proc *p, const struct sp_mapp
 	return err;
 }
 
+/* Forgets what is known of a file that is another one by now, whatever part of it was mapped. */
+static void check_file(struct sp_unwind *u, struct sp_proc *p, const struct sp_mapping *m)
+{
+	for (size_t i = 0; i < u->files.nr; i++) {
+		const struct file *f = sp_vec_at(&u->files, struct file, i);
+		if (!is_same_inode(f, m))
+			continue;
+		if (!is_unchanged(p, m, f))
+			forget_files(u, is_same_inode, m);
+		return;
+	}
+}
+
 static int file_get(struct sp_unwind *u, struct sp_proc *p, const struct sp_mapping *m, struct file **ret)
 {
-	struct file *f = file_find(u, m);
 	int err = 0;
 
-	if (f && !is_vdso(m) && !is_unchanged(p, m, f)) {
-		forget_files(u, is_same_inode, m);
-		f = NULL;
-	}
+	if (!is_vdso(m))
+		check_file(u, p, m);
+	struct file *f = file_find(u, m);
 	if (!f)
 		err = file_add(u, p, m, &f);
 	if (err)

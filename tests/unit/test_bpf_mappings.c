@@ -174,6 +174,65 @@ static void random_calls_agree_with_pages(void **state)
 	sp_bpf_mappings_done(&m);
 }
 
+/* Threads that unmap and end: what they leave behind for the case of failure does not grow without bound. */
+static void what_ended_threads_removed_is_bounded(void **state)
+{
+	struct sp_bpf_mappings m;
+	(void)state;
+
+	sp_bpf_mappings_init(&m);
+	for (uint32_t tid = 1; tid <= 20000; tid++) {
+		add(&m, 10, 1, tid);
+		assert_int_equal(sp_bpf_mappings_remove(&m, tid, 10 * PAGE, PAGE), 0);
+	}
+	assert_true(m.removed.nr <= 4096);
+	assert_int_equal(sp_bpf_mappings_undo(&m, 20000), 0); /* the newest are kept */
+	assert_int_equal(m.live.nr, 1);
+	expect(&m, 0, 10, 1, 20000);
+	sp_bpf_mappings_done(&m);
+}
+
+static void an_exec_takes_away_what_is_older(void **state)
+{
+	struct sp_block old = block(10, 1, 1), new = block(20, 1, 2);
+	struct sp_bpf_mappings m;
+	(void)state;
+
+	old.birth_ns = 99;
+	new.birth_ns = 100;
+	sp_bpf_mappings_init(&m);
+	assert_int_equal(sp_bpf_mappings_add(&m, &old), 0);
+	assert_int_equal(sp_bpf_mappings_add(&m, &new), 0);
+	sp_bpf_mappings_forget_before(&m, 100);
+	assert_int_equal(m.live.nr, 1);
+	expect(&m, 0, 20, 1, 2);
+	sp_bpf_mappings_done(&m);
+}
+
+static void after_a_loss_of_events_only_what_is_mapped_stays(void **state)
+{
+	struct sp_mapping list[] = {{.start = 5 * PAGE, .end = 12 * PAGE},
+				    {.start = 12 * PAGE, .end = 13 * PAGE}, /* beside the first, other rights */
+				    {.start = 16 * PAGE, .end = 17 * PAGE},
+				    {.start = 40 * PAGE, .end = 60 * PAGE}};
+	struct sp_maps maps = {.list = list, .nr = SP_ARRAY_SIZE(list)};
+	struct sp_bpf_mappings m;
+	(void)state;
+
+	sp_bpf_mappings_init(&m);
+	add(&m, 10, 10, 1); /* 10..12 and 16 are left */
+	add(&m, 20, 5, 2);  /* nothing */
+	add(&m, 45, 5, 3);  /* all */
+	add(&m, 55, 8, 4);  /* the beginning */
+	assert_int_equal(sp_bpf_mappings_reconcile(&m, &maps), 0);
+	assert_int_equal(m.live.nr, 4);
+	expect(&m, 0, 10, 3, 1);
+	expect(&m, 1, 16, 1, 1);
+	expect(&m, 2, 45, 5, 3);
+	expect(&m, 3, 55, 5, 4);
+	sp_bpf_mappings_done(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -183,6 +242,9 @@ int main(void)
 	    cmocka_unit_test(a_mapping_replaces_what_was_there),
 	    cmocka_unit_test(lengths_are_rounded_up_to_pages),
 	    cmocka_unit_test(huge_and_wrapping_ranges_do_no_harm),
+	    cmocka_unit_test(what_ended_threads_removed_is_bounded),
+	    cmocka_unit_test(an_exec_takes_away_what_is_older),
+	    cmocka_unit_test(after_a_loss_of_events_only_what_is_mapped_stays),
 	    cmocka_unit_test(random_calls_agree_with_pages),
 	};
 

@@ -2,17 +2,21 @@
 /* The tables of a real process (this one): every executable mapping has its range, every function its row. */
 #include <dlfcn.h>
 #include <execinfo.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 
 #include <cmocka.h>
 
+#include "elf/elf.h"
 #include "unwind/unwind.h"
 
 /* A child that is like us and sleeps: a process cannot open itself. */
@@ -134,6 +138,71 @@ static void a_full_pool_leaves_files_without_rows(void **state)
 	sp_proc_close(p);
 }
 
+static void copy_file(const char *from, int to)
+{
+	static char bytes[1 << 22];
+	int fd = open(from, O_RDONLY);
+	ssize_t n = read(fd, bytes, sizeof(bytes));
+
+	assert_true(fd >= 0 && n > 0);
+	close(fd);
+	assert_int_equal(ftruncate(to, 0), 0);
+	assert_int_equal(pwrite(to, bytes, (size_t)n, 0), n);
+}
+
+static uint64_t exec_offset(int fd)
+{
+	uint64_t offset = 0, vaddr;
+	struct sp_elf *e;
+
+	assert_int_equal(sp_elf_open(dup(fd), "a copy", &e, NULL), 0);
+	while (sp_elf_exec_page_to_vaddr(e, offset, &vaddr))
+		offset += 0x1000;
+	sp_elf_close(e);
+	return offset;
+}
+
+/* As when a compiler writes one plugin after the other: the inode number says nothing. */
+static void another_file_with_the_same_inode_number_gets_its_own_rows(void **state)
+{
+	char path[] = "/tmp/seep-unwind-XXXXXX";
+	int fd = mkstemp(path);
+	struct stat st;
+	struct sp_proc *p;
+	struct sp_unwind *u;
+	size_t first, second, third;
+	(void)state;
+
+	copy_file("/lib64/ld-linux-x86-64.so.2", fd);
+	assert_int_equal(fstat(fd, &st), 0);
+	struct sp_mapping m = {.start = 0x10000000,
+			       .end = 0x10100000,
+			       .inode = st.st_ino,
+			       .dev_major = major(st.st_dev),
+			       .dev_minor = minor(st.st_dev),
+			       .prot = SP_PROT_R | SP_PROT_X,
+			       .path = path};
+	struct sp_maps maps = {.list = &m, .nr = 1};
+	assert_int_equal(sp_proc_open(NULL, child, &p, NULL), 0);
+	assert_int_equal(sp_unwind_new(1 << 24, &u), 0);
+	m.offset = 0x2000; /* any page of text will do: rows are the whole file's */
+	assert_int_equal(sp_unwind_update(u, p, &maps), 0);
+	sp_unwind_rows(u, &first);
+	assert_true(first > 100);
+	assert_int_equal(sp_unwind_update(u, p, &maps), 0);
+	sp_unwind_rows(u, &second);
+	assert_int_equal(first, second);
+	copy_file("/proc/self/exe", fd);
+	m.offset = exec_offset(fd);
+	assert_int_equal(sp_unwind_update(u, p, &maps), 0);
+	sp_unwind_rows(u, &third);
+	assert_true(third > second);
+	sp_unwind_free(u);
+	sp_proc_close(p);
+	close(fd);
+	unlink(path);
+}
+
 #define STACK_BYTES 65536
 #define MAX_PCS     64
 
@@ -228,6 +297,7 @@ int main(void)
 	    cmocka_unit_test(a_walk_over_a_copy_equals_backtrace),
 	    cmocka_unit_test(a_walk_ends_where_the_copy_ends),
 	    cmocka_unit_test(a_full_pool_leaves_files_without_rows),
+	    cmocka_unit_test(another_file_with_the_same_inode_number_gets_its_own_rows),
 	};
 
 	return cmocka_run_group_tests(tests, start_child, end_child);
