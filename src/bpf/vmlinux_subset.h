@@ -52,6 +52,13 @@ struct task_struct {
 	unsigned long sas_ss_size;
 };
 
+struct file;
+
+struct vm_area_struct {
+	struct file *vm_file;
+	unsigned long vm_flags;
+};
+
 struct trace_entry {
 	unsigned short type;
 	unsigned char flags;

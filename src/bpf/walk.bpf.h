@@ -174,13 +174,37 @@ static __always_inline u64 row_search_once(struct sp_bpf_ctl *c, u32 gen, u64 pc
 	return row_pack(gen, row->kind, row->cfa_off, row->rbp_off);
 }
 
+/* What is mapped at a pc that the tables do not know. */
+enum code { CODE_NONE, CODE_UNSURE, CODE_ANONYMOUS, CODE_OF_FILE };
+
+#define VM_EXEC 4 /* linux/mm.h */
+
+static long look_at_vma(struct task_struct *task, struct vm_area_struct *vma, u32 *code)
+{
+	if (!(vma->vm_flags & VM_EXEC))
+		*code = CODE_NONE;
+	else
+		*code = vma->vm_file ? CODE_OF_FILE : CODE_ANONYMOUS;
+	return 0;
+}
+
+static __always_inline u32 code_at(u64 pc)
+{
+	u32 code = CODE_NONE;
+	long err = bpf_find_vma(bpf_get_current_task_btf(), pc, look_at_vma, &code, 0);
+
+	return err && err != -ENOENT ? CODE_UNSURE : code; /* -EBUSY: the mappings are being changed */
+}
+
+#define DO_NOT_CACHE (1ULL << 32)
+
 /*
- * As above, good in any case. Counts pcs outside every mapping. A global function: verified once, and not again for
- * each of its callers' states.
+ * As above, good in any case. 0: code of a file mapped a moment ago. A JIT's code is known without the engine's help:
+ * it comes too often. A global function: verified once, and not again for each of its callers' states.
  */
 __noinline u64 row_search(u64 pc)
 {
-	u32 zero = 0;
+	u32 zero = 0, code;
 	struct sp_bpf_ctl *c = bpf_map_lookup_elem(&ctl, &zero);
 
 	if (!c)
@@ -188,12 +212,15 @@ __noinline u64 row_search(u64 pc)
 	for (int i = 0; i < 2; i++) {
 		u32 gen = gen_of(c);
 		u64 row = row_search_once(c, gen, pc);
-		if (gen != gen_of(c))
-			continue;
-		if (!row)
-			ask_for_look(c);
-		return row;
+		if (row && gen == gen_of(c))
+			return row;
 	}
+	code = code_at(pc);
+	if (code == CODE_ANONYMOUS)
+		return DO_NOT_CACHE | row_pack(0, SP_ROW_NONE, 0, 0);
+	if (code == CODE_NONE)
+		return DO_NOT_CACHE | row_pack(0, SP_ROW_BAD, 0, 0);
+	ask_for_look(c);
 	return 0;
 }
 
@@ -209,9 +236,9 @@ static __always_inline u64 row_find(struct sp_bpf_ctl *c, u64 pc)
 	if (entry >> 32 == (u32)h && (u32)entry && ROW_GEN(entry) == gen_of(c) % SP_ROW_CACHE_GENS)
 		return entry & 0xffffffff;
 	u64 row = row_search(pc);
-	if (row)
+	if (row && !(row & DO_NOT_CACHE))
 		*(volatile u64 *)slot = h << 32 | row;
-	return row;
+	return row & 0xffffffff;
 }
 
 struct ri_search {

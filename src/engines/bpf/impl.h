@@ -182,9 +182,9 @@ struct sp_bpf_tables {
 	struct sp_row *rows;
 	uint32_t nr_rows_max; /* of the map */
 	size_t nr_rows_published;
-	uint64_t code_hash; /* of the mappings that the tables are of */
-	uint64_t look_ns;   /* when they were last read, what that took */
-	uint64_t look_cost_ns;
+	uint64_t code_hash;  /* of the mappings that the tables are of */
+	uint64_t look_ns;    /* when they were last read */
+	int64_t saved_ns;    /* time that looks may take beyond what comes in */
 	uint64_t nr_unknown; /* as of then */
 };
 
@@ -206,6 +206,8 @@ void sp_bpf_tables_publish(struct sp_bpf_tables *t);
 
 /* Reads the mappings; when code has come or gone the tables follow: true. */
 bool sp_bpf_tables_look(struct sp_bpf_tables *t, struct sp_proc *p);
+/* May we afford a look that is asked for? A program that maps code all the time must not keep us busy. */
+bool sp_bpf_tables_can_look(const struct sp_bpf_tables *t);
 /* Is it time to look? */
 bool sp_bpf_tables_is_look_due(const struct sp_bpf_tables *t);
 

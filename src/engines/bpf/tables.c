@@ -22,7 +22,8 @@
 #define CACHE_BYTES ((size_t)8 << SP_ROW_CACHE_BITS)
 #define RANGE_BYTES (2 * SP_MAX_RANGES * sizeof(struct sp_row_range))
 #define LOOK_NS     1000000000ULL /* at the mappings, when nothing says that they changed */
-#define LOOK_HINTED 20            /* times what a look costs, when a walk met code that is in none of them */
+#define LOOK_SHARE  20            /* of a CPU's time at most one in so many is for looks that are asked for */
+#define LOOK_SAVED  500000000LL   /* but after a quiet time so much at once: a program that loads its libraries */
 
 /* ---- publishing ---- */
 
@@ -89,6 +90,7 @@ static uint64_t hash_of_code(const struct sp_maps *maps)
 int sp_bpf_tables_build(struct sp_bpf_tables *t, struct sp_proc *p, const struct sp_maps *maps, struct sp_why *why)
 {
 	t->look_ns = sp_bpf_now_ns();
+	t->saved_ns = LOOK_SAVED;
 	int err = sp_unwind_new(MAX_ROWS, &t->unwind);
 
 	if (!err)
@@ -178,11 +180,19 @@ static bool follow(struct sp_bpf_tables *t, struct sp_proc *p, const struct sp_m
 	return true;
 }
 
+static void save_up(struct sp_bpf_tables *t)
+{
+	t->saved_ns += (int64_t)((sp_bpf_now_ns() - t->look_ns) / LOOK_SHARE);
+	if (t->saved_ns > LOOK_SAVED)
+		t->saved_ns = LOOK_SAVED;
+}
+
 bool sp_bpf_tables_look(struct sp_bpf_tables *t, struct sp_proc *p)
 {
 	struct sp_maps maps = {0};
 	bool changed = false;
 
+	save_up(t);
 	t->look_ns = sp_bpf_now_ns();
 	t->nr_unknown = t->ctl->nr_unknown;
 	if (sp_proc_maps(p, &maps, NULL))
@@ -193,14 +203,17 @@ bool sp_bpf_tables_look(struct sp_bpf_tables *t, struct sp_proc *p)
 		changed = true;
 	}
 	sp_maps_done(&maps);
-	t->look_cost_ns = sp_bpf_now_ns() - t->look_ns;
+	t->saved_ns -= (int64_t)(sp_bpf_now_ns() - t->look_ns);
 	return changed;
 }
 
-/* A program that maps code all the time (a JIT) gets a twentieth of one CPU at most. */
+bool sp_bpf_tables_can_look(const struct sp_bpf_tables *t)
+{
+	return t->saved_ns + (int64_t)((sp_bpf_now_ns() - t->look_ns) / LOOK_SHARE) > 0;
+}
+
 bool sp_bpf_tables_is_look_due(const struct sp_bpf_tables *t)
 {
-	uint64_t since = sp_bpf_now_ns() - t->look_ns;
-
-	return since > LOOK_NS || (t->ctl->nr_unknown != t->nr_unknown && since > LOOK_HINTED * t->look_cost_ns);
+	return sp_bpf_now_ns() - t->look_ns > LOOK_NS ||
+	       (t->ctl->nr_unknown != t->nr_unknown && sp_bpf_tables_can_look(t));
 }

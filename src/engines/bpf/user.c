@@ -62,7 +62,7 @@ static enum sp_walk_end finish_walk(const struct sp_bpf_stack *s, uint64_t *pcs,
 	struct sp_walk w = {.pc = s->pcs[known], .sp = s->sp, .bp = s->bp, .is_exact = s->is_exact};
 	struct sp_stack_copy stack = {.addr = s->sp, .bytes = s->bytes, .len = s->len};
 
-	if (s->event.time_ns > u->tables.look_ns)
+	if (s->event.time_ns > u->tables.look_ns && sp_bpf_tables_can_look(&u->tables))
 		look(u);
 	memcpy(pcs, s->pcs, known * sizeof(*pcs));
 	enum sp_walk_end end = sp_unwind_walk(u->tables.unwind, &w, &stack, pcs + known, SP_MAX_FRAMES - known, &more);
@@ -315,7 +315,7 @@ static void start_over(struct user *u, struct sp_ledger *l)
 /* A young program is looked at each time: it may still be loading the library with its allocator. */
 static void look_when_due(struct user *u)
 {
-	bool is_young = sp_bpf_now_ns() < u->settled_ns;
+	bool is_young = sp_bpf_now_ns() < u->settled_ns && sp_bpf_tables_can_look(&u->tables);
 
 	if (!is_young && !sp_bpf_tables_is_look_due(&u->tables))
 		return;
