@@ -287,7 +287,8 @@ def kernel_per_cpu_allocations(env):
 
 @test(timeout=40)
 def seep_kernel_is_the_same_in_its_own_text(env):
-    tool = env.start(Tool, [env.path("seep"), "kernel", *engine_args(env), "--json", "--older", "0", "500ms"])
+    tool = env.start(Tool, [env.path("seep"), "kernel", *engine_args(env), "--json", "--top", "0", "--older", "0",
+                         "500ms"])
     tool.wait_attached(30)
     pipes = [os.pipe() for _ in range(100)]
     tool.wait_report().wait_report()
