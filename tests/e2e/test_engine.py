@@ -157,6 +157,20 @@ def blocks_of_programs_before_make_room(env):
 
 
 @test()
+def call_paths_of_freed_blocks_make_room(env):
+    v = victim(env, "newpaths")
+    t = trace(env, v.pid, "--max-paths", "1000").wait_attached()
+    for i in range(6):
+        v.command(f"go {i * 1000} 300")
+        truth = v.command(f"leak {i * 1000 + 500} 20")
+        for _ in range(4):
+            t.wait_report()
+    report = t.interrupt().json()[-1]
+    check_truth(report, truth)
+    check_no_loss(report)
+
+
+@test()
 def five_hundred_threads(env):
     _, truth, report = watch_victim(env, "crowd", "threads 500")
     check_truth(report, truth)

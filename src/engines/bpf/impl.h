@@ -131,15 +131,41 @@ sp_must_check int sp_bpf_mappings_remove(struct sp_bpf_mappings *m, uint32_t tid
 /* The last remove of tid did not happen after all. */
 sp_must_check int sp_bpf_mappings_undo(struct sp_bpf_mappings *m, uint32_t tid);
 
-/* ---- reading what the programs have stored (store.c) ---- */
+/* ---- call paths (paths.c) ---- */
 
 struct bpf_map;
+
+struct sp_bpf_paths {
+	struct bpf_map *map;
+	struct sp_u64map ids;     /* key -> id in the ledger */
+	struct sp_u64map named;   /* keys that live blocks name; only while tidying */
+	struct sp_vec suspects;   /* uint64_t: keys that none named in the report before */
+	struct sp_vec copies;     /* struct sp_bpf_path: what was deleted after the report before */
+	struct sp_u64map copy_of; /* key -> index in copies */
+	uint64_t looked_ns, nr_refused;
+	bool is_tidying;
+};
+
+void sp_bpf_paths_init(struct sp_bpf_paths *p, struct bpf_map *map);
+void sp_bpf_paths_done(struct sp_bpf_paths *p);
+
+/* The ledger's id of a path by its key; SP_NO_PATH when it is not there. */
+uint32_t sp_bpf_paths_id(struct sp_bpf_paths *p, struct sp_ledger *l, uint64_t key);
+/* A path that is not in the table. */
+sp_must_check int sp_bpf_paths_set(struct sp_bpf_paths *p, uint64_t key, uint32_t id);
+
+/* Around the reading of all live blocks. nr_refused: paths that found the table full until now. */
+void sp_bpf_paths_begin(struct sp_bpf_paths *p, uint64_t now_ns, uint64_t nr_refused);
+void sp_bpf_paths_end(struct sp_bpf_paths *p);
+
+/* ---- reading what the programs have stored (store.c) ---- */
+
 struct ring_buffer;
 
 struct sp_bpf_store {
-	struct bpf_map *blocks, *paths, *events, *lost;
+	struct bpf_map *blocks, *events, *lost;
 	struct ring_buffer *ring;
-	struct sp_u64map path_ids; /* key in `paths` -> id in the ledger */
+	struct sp_bpf_paths paths;
 	struct sp_bpf_mappings mappings;
 	struct sp_ledger *ledger; /* during drain and read */
 	uint64_t exec_ns;         /* what is older is void */

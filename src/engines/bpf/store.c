@@ -12,34 +12,13 @@
 
 #include "engines/bpf/impl.h"
 
-#define BATCH        16384
-#define MAX_PATH_IDS (1 << 22)
+#define BATCH 16384
 
 /* Room for one batch. */
 struct batch {
 	uint64_t keys[BATCH];
 	struct sp_bpf_block values[BATCH];
 };
-
-/* The ledger's id of a path by its key in the map; SP_NO_PATH when it is not there. */
-static uint32_t path_id(struct sp_bpf_store *s, uint64_t key)
-{
-	struct sp_bpf_path path;
-	uint32_t id;
-
-	if (!key)
-		return SP_NO_PATH;
-	const uint64_t *known = sp_u64map_find(&s->path_ids, key);
-	if (known)
-		return (uint32_t)*known;
-	if (bpf_map_lookup_elem(bpf_map__fd(s->paths), &key, &path))
-		return SP_NO_PATH;
-	if (path.nr > SP_MAX_FRAMES || sp_ledger_path(s->ledger, path.pcs, path.nr, &id))
-		return SP_NO_PATH;
-	if (sp_u64map_set(&s->path_ids, key, id))
-		return id; /* asked again next time */
-	return id;
-}
 
 static void mapping_event(struct sp_bpf_store *s, const struct sp_bpf_event *e)
 {
@@ -52,7 +31,7 @@ static void mapping_event(struct sp_bpf_store *s, const struct sp_bpf_event *e)
 		    .addr = e->addr,
 		    .size = e->size,
 		    .birth_ns = e->time_ns,
-		    .path = path_id(s, e->path),
+		    .path = sp_bpf_paths_id(&s->paths, s->ledger, e->path),
 		    .fn = e->fn,
 		};
 		err = sp_bpf_mappings_add(&s->mappings, &b);
@@ -101,7 +80,7 @@ static void stack_event(struct sp_bpf_store *s, const struct sp_bpf_stack *e)
 		s->own_lost[SP_LOST_STACK_CUT]++;
 	else if (end == SP_WALK_BROKEN)
 		s->own_lost[SP_LOST_STACK_BROKEN]++;
-	if (sp_ledger_path(s->ledger, pcs, nr, &id) || sp_u64map_set(&s->path_ids, e->event.path, id))
+	if (sp_ledger_path(s->ledger, pcs, nr, &id) || sp_bpf_paths_set(&s->paths, e->event.path, id))
 		s->own_lost[SP_LOST_PATHS_FULL]++;
 }
 
@@ -130,13 +109,12 @@ int sp_bpf_store_open(struct sp_bpf_store *s, const struct sp_engine_config *c, 
 {
 	*s = (struct sp_bpf_store){
 	    .blocks = blocks,
-	    .paths = paths,
 	    .events = events,
 	    .lost = lost,
 	    .on_event = c->on_event,
 	    .on_event_arg = c->on_event_arg,
 	};
-	sp_u64map_init(&s->path_ids, MAX_PATH_IDS);
+	sp_bpf_paths_init(&s->paths, paths);
 	sp_bpf_mappings_init(&s->mappings);
 	s->ring = ring_buffer__new(bpf_map__fd(events), take_event, s, NULL);
 	if (!s->ring)
@@ -148,7 +126,7 @@ void sp_bpf_store_close(struct sp_bpf_store *s)
 {
 	if (s->ring)
 		ring_buffer__free(s->ring);
-	sp_u64map_done(&s->path_ids);
+	sp_bpf_paths_done(&s->paths);
 	sp_bpf_mappings_done(&s->mappings);
 }
 
@@ -179,7 +157,7 @@ static int take_batch(struct sp_bpf_store *s, struct batch *b, uint32_t nr, uint
 		}
 		if (!s->ledger || (s->until_ns && v->birth_ns >= s->until_ns))
 			continue;
-		block.path = path_id(s, v->path);
+		block.path = sp_bpf_paths_id(&s->paths, s->ledger, v->path);
 		int err = sp_ledger_block(s->ledger, &block);
 		if (err && err != -ENOSPC) /* refusals are counted by the ledger */
 			return err;
@@ -258,19 +236,29 @@ static void read_lost(struct sp_bpf_store *s, uint64_t nr_missed)
 				   count_of(s, id) + s->own_lost[id] + (id == SP_LOST_MISSED ? nr_missed : 0));
 }
 
+static int read_all(struct sp_bpf_store *s, uint64_t nr_missed)
+{
+	int err;
+
+	sp_bpf_paths_begin(&s->paths, sp_bpf_now_ns(), count_of(s, SP_LOST_PATHS_FULL));
+	err = read_blocks(s);
+	if (err)
+		return err;
+	sp_bpf_paths_end(&s->paths);
+	err = read_mappings(s);
+	if (err)
+		return err;
+	read_lost(s, nr_missed);
+	return sp_ledger_end(s->ledger);
+}
+
 int sp_bpf_store_read(struct sp_bpf_store *s, struct sp_ledger *l, uint64_t nr_missed, struct sp_why *why)
 {
 	int err = sp_ledger_begin(l, sp_bpf_now_ns());
 
 	s->ledger = l;
 	if (!err)
-		err = read_blocks(s);
-	if (!err)
-		err = read_mappings(s);
-	if (!err) {
-		read_lost(s, nr_missed);
-		err = sp_ledger_end(l);
-	}
+		err = read_all(s, nr_missed);
 	if (err)
 		sp_ledger_abort(l);
 	s->ledger = NULL;
