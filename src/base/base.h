@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Does:    errors with a reason, cleanup attributes, bounded vectors, u64 map, text helpers.
+ * Does:    errors with a reason, cleanup attributes, bounded vectors, u64 map, text helpers, trends.
  * Runs in: our process, any thread (no shared state).
  * May not: print, exit, read /proc, know anything of the rooms above.
  * Owns:    nothing beyond the objects a caller makes.
@@ -10,6 +10,7 @@
 #define SEEP_BASE_BASE_H
 
 #include "base/cleanup.h"
+#include "base/stats.h"
 #include "base/text.h"
 #include "base/u64map.h"
 #include "base/vec.h"
