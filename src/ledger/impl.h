@@ -46,7 +46,22 @@ struct sp_snapshot {
 	uint64_t now_ns;
 };
 
+/* The bytes of the paths at some of the snapshots, all at the same times. */
+struct sp_history {
+	uint64_t times_ns[SP_HISTORY_POINTS];
+	unsigned nr;           /* points; the last one is the current snapshot */
+	unsigned every;        /* of so many snapshots one is kept for good */
+	unsigned since;        /* snapshots since the last one kept for good; 0: the last point is such a one */
+	struct sp_vec series;  /* struct sp_series */
+	struct sp_vec of_path; /* uint32_t: index in series + 1, 0: none; [0]: SP_NO_PATH */
+};
+
+struct sp_series {
+	uint64_t bytes[SP_HISTORY_POINTS];
+};
+
 struct sp_ledger {
+	struct sp_history history;
 	struct sp_intern paths;
 	struct sp_snapshot current;
 	struct sp_snapshot making;
@@ -84,6 +99,15 @@ void sp_sizes_done(struct sp_sizes *s);
 
 /* ---- snapshot.c ---- */
 void sp_snapshot_done(struct sp_snapshot *s);
+
+/* ---- history.c ---- */
+void sp_history_init(struct sp_history *h, size_t max_paths);
+void sp_history_done(struct sp_history *h);
+void sp_history_forget(struct sp_history *h);
+/* Makes the current snapshot the last point. Paths for which there is no room have no history. -ENOMEM. */
+sp_must_check int sp_history_add(struct sp_history *h, const struct sp_snapshot *s, size_t nr_paths);
+/* NULL: none was kept. */
+const struct sp_series *sp_history_find(const struct sp_history *h, uint32_t path);
 
 /* Sums that a hostile target could overflow stay at the top. */
 static inline uint64_t sp_sat_add(uint64_t a, uint64_t b)

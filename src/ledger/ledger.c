@@ -30,6 +30,7 @@ int sp_ledger_new(const struct sp_ledger_limits *limits, struct sp_ledger **ret)
 		return -ENOMEM;
 	sp_vec_init(&l->current.blocks, sizeof(struct sp_block), max_blocks);
 	sp_vec_init(&l->making.blocks, sizeof(struct sp_block), max_blocks);
+	sp_history_init(&l->history, max_paths);
 	err = sp_intern_init(&l->paths, max_paths);
 	if (err) {
 		sp_ledger_free(l);
@@ -57,6 +58,7 @@ void sp_ledger_free(struct sp_ledger *l)
 	if (!l)
 		return;
 	forget_snapshots(l);
+	sp_history_done(&l->history);
 	sp_intern_done(&l->paths);
 	free(l);
 }
@@ -64,6 +66,7 @@ void sp_ledger_free(struct sp_ledger *l)
 void sp_ledger_clear(struct sp_ledger *l)
 {
 	forget_snapshots(l);
+	sp_history_forget(&l->history);
 	sp_intern_forget_survival(&l->paths);
 }
 

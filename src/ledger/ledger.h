@@ -10,6 +10,7 @@
 #define SEEP_LEDGER_LEDGER_H
 
 #include "base/base.h"
+#include "wire/classes.h"
 #include "wire/fns.h"
 #include "wire/lost.h"
 #include "wire/rows.h"
@@ -97,6 +98,38 @@ sp_must_check int sp_ledger_paths(const struct sp_ledger *l, const struct sp_led
  * sp_block, appended to *ret. */
 sp_must_check int sp_ledger_blocks(const struct sp_ledger *l, bool all, uint32_t path, const struct sp_ledger_filter *f,
 				   struct sp_vec *ret);
+
+/*
+ * ---- verdicts: does a call path grow, judged by every snapshot since the watch began (verdict.c) ----
+ *
+ * Three witnesses, none of which is enough alone: the trend of its bytes (over the whole watch, and over its second
+ * half: a cache that has filled up rises no more), survival (were older blocks ever freed), and when the blocks that
+ * live now were born (all of them just now: traffic). The history holds at most SP_HISTORY_POINTS snapshots, of a
+ * longer watch ever fewer of each time span, and SP_HISTORY_PATHS paths: 33 MB at most.
+ */
+#define SP_HISTORY_POINTS 64
+#define SP_HISTORY_PATHS  65536
+#define SP_BIRTH_SPANS    8
+
+struct sp_verdict {
+	uint32_t path;         /* id, or SP_NO_PATH */
+	enum sp_class class;   /* GROWING, STEADY or UNKNOWN */
+	double confidence;     /* GROWING: 0..1 */
+	struct sp_trend trend; /* bytes per second, of the whole watch */
+	uint64_t first_bytes;  /* when the watch began */
+	uint64_t bytes, blocks;
+	uint64_t old_seen, old_freed;    /* see struct sp_path_sum */
+	uint64_t births[SP_BIRTH_SPANS]; /* live blocks by their birth, in equal spans of the watch; not older ones */
+	unsigned nr_points;              /* snapshots that were compared */
+	unsigned nr_rises;               /* how often it held more than at the point before */
+	uint64_t span_ns;                /* of the watch */
+};
+
+/* Judges every path that has live blocks; struct sp_verdict, in the order of ids, SP_NO_PATH first; appended. */
+sp_must_check int sp_ledger_verdicts(const struct sp_ledger *l, struct sp_vec *ret);
+
+/* The bytes of a path over the watch: at most SP_HISTORY_POINTS pairs of time and bytes; returns how many. */
+unsigned sp_ledger_history(const struct sp_ledger *l, uint32_t path, uint64_t *ret_times_ns, uint64_t *ret_bytes);
 
 uint64_t sp_ledger_now_ns(const struct sp_ledger *l);      /* instant of the current snapshot, 0: none yet */
 uint64_t sp_ledger_interval_ns(const struct sp_ledger *l); /* since the one before, 0: none */
