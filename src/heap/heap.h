@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Does:    finds the blocks of a process' heap from the allocator's own structures, and which of them nothing points
+ * to. Runs in: our process, one thread. The memory it reads is untrusted and may change under it. May not: stop or
+ * change the target, read /proc (a source does), know symbols, print. Owns:    half a byte for each 16 (or 8) bytes of
+ * heap: 3.2 (6.4) percent of it, however many blocks there are. Fails by: -errno with a reason; what a model does not
+ * understand is not judged, and said.
+ *
+ * Order: make a source, sp_heap_open() (the models walk), sp_heap_mark() (reachability), then ask.
+ * Adding an allocator is one file and one row in sp_heap_models[]: doc/howto-allocator-model.md, heap/model.h.
+ */
+#ifndef SEEP_HEAP_HEAP_H
+#define SEEP_HEAP_HEAP_H
+
+#include <sys/types.h>
+
+#include "base/base.h"
+#include "proc/proc.h"
+
+/* ---- the source: somebody's memory, frozen or not ---- */
+
+/* What stands behind a run of pages. */
+enum sp_heap_pages {
+	SP_HEAP_PAGES_RESIDENT, /* reading is cheap and changes nothing */
+	SP_HEAP_PAGES_EMPTY,    /* never written: zeros (or a file's bytes), so no pointer to a block */
+	SP_HEAP_PAGES_AWAY,     /* swapped out: not read in */
+};
+
+struct sp_heap_thread {
+	pid_t tid;    /* as the target's own pid namespace numbers it; 0: not known */
+	uint64_t sp;  /* 0: not known, then its whole stack is a root */
+	uint64_t fs;  /* base of the fs segment: the thread control block; 0: not known */
+	size_t first; /* its words (registers) are source->words[first, first + nr) */
+	size_t nr;    /* 0: not known */
+};
+
+/* A block that an engine recorded. The list is in address order. */
+struct sp_heap_recorded {
+	uint64_t addr, size;
+};
+
+/*
+ * A live process, a snapshot of one, a core file or a test's array: whoever fills this in. Everything is borrowed and
+ * must outlive the heap.
+ */
+struct sp_heap_source {
+	/* Reads up to len bytes: the number read (short at the first unreadable page) or -errno. */
+	ssize_t (*read)(void *arg, uint64_t addr, void *buf, size_t len);
+	/*
+	 * The kind of the pages from `addr` (at a page) on, and where that run ends: addr < *ret_end <= end. NULL:
+	 * everything is resident. An error counts as resident: reading will tell.
+	 */
+	enum sp_heap_pages (*pages)(void *arg, uint64_t addr, uint64_t end, uint64_t *ret_end);
+	void *arg;
+
+	const struct sp_maps *maps;
+	const struct sp_heap_thread *threads;
+	size_t nr_threads;
+	const uint64_t *words; /* root words outside memory: registers, then what the kernel keeps for the target */
+	size_t nr_words;
+
+	const struct sp_heap_recorded *recorded; /* judged where no model knows the memory */
+	size_t nr_recorded;
+
+	bool is_live; /* it runs while we read: answers are racy */
+};
+
+/* ---- the heap ---- */
+
+enum sp_heap_class {
+	SP_HEAP_FREE,     /* not a block in use: free, cached, or the allocator's own */
+	SP_HEAP_UNJUDGED, /* in use; before sp_heap_mark() */
+	SP_HEAP_REACHED,  /* a chain of pointers leads to it from a root */
+	SP_HEAP_POSSIBLE, /* only chains with a pointer into a block's middle */
+	SP_HEAP_LEAKED,   /* no chain, and no other leaked block points to it (of a ring: one of its blocks) */
+	SP_HEAP_INDIRECT, /* only leaked blocks lead to it */
+};
+
+struct sp_heap_block {
+	uint64_t addr; /* as malloc returned it */
+	uint64_t size; /* usable bytes (at least what was asked for) */
+	enum sp_heap_class class;
+	unsigned model; /* index for sp_heap_model_info() */
+};
+
+/* What a model found. */
+struct sp_heap_model_info {
+	const char *name;                 /* "glibc" */
+	uint64_t used_bytes, used_blocks; /* usable bytes of the blocks in use */
+	uint64_t free_bytes, free_blocks; /* free inside its regions; caches of free blocks included */
+	uint64_t region_bytes;            /* address space of its regions: used, free and the allocator's own */
+	uint64_t nr_regions;
+	char gave_up[256]; /* what it does not understand, printable; "": nothing. May stand beside found blocks */
+};
+
+struct sp_heap_region_info {
+	uint64_t start, end;
+	unsigned model;
+};
+
+/* What was not looked at; every number is for the report. */
+struct sp_heap_lost {
+	uint64_t away_bytes;       /* roots and blocks that are swapped out: unreached blocks are then only possible */
+	uint64_t unreadable_bytes; /* roots and blocks that could not be read */
+	uint64_t unjudged_bytes;   /* regions given up: their bytes serve as roots */
+	uint64_t threads_unknown;  /* threads without registers */
+};
+
+struct sp_heap_limits {
+	uint64_t max_bytes; /* of our own memory; 0: default, a tenth of the heap and at least 64 MiB */
+};
+
+struct sp_heap;
+
+/*
+ * Walks with every model. *ret is good even when no model found anything (sp_heap_nr_models() == 0): then nothing can
+ * be judged. -ENOMEM, -ENOSPC (limits).
+ */
+sp_must_check int sp_heap_open(const struct sp_heap_source *src, const struct sp_heap_limits *limits,
+			       struct sp_heap **ret, struct sp_why *why);
+void sp_heap_close(struct sp_heap *h); /* NULL is fine */
+
+/* Models that found something or gave up; the order is that of sp_heap_models[]. */
+unsigned sp_heap_nr_models(const struct sp_heap *h);
+const struct sp_heap_model_info *sp_heap_model_info(const struct sp_heap *h, unsigned i);
+
+/* Regions by address: memory that belongs to an allocator. */
+size_t sp_heap_nr_regions(const struct sp_heap *h);
+void sp_heap_region_info(const struct sp_heap *h, size_t i, struct sp_heap_region_info *ret);
+
+/* Reachability: gives every block in use its class. Once. */
+sp_must_check int sp_heap_mark(struct sp_heap *h, struct sp_why *why);
+
+/*
+ * Blocks in use by address. for_each ends early when fn returns non-zero and returns that. find: the block whose
+ * usable bytes (or start) contain addr; false: none in use.
+ */
+typedef int (*sp_heap_block_fn)(const struct sp_heap_block *b, void *arg);
+int sp_heap_for_each(const struct sp_heap *h, sp_heap_block_fn fn, void *arg);
+bool sp_heap_find(const struct sp_heap *h, uint64_t addr, struct sp_heap_block *ret);
+
+void sp_heap_lost(const struct sp_heap *h, struct sp_heap_lost *ret);
+
+/* Bytes of our own memory in use for this heap. */
+uint64_t sp_heap_cost(const struct sp_heap *h);
+
+#endif
