@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What both modes of the bpf engine need: the clock of the programs, the machine's abilities, reasons of failures. */
+/* What both modes of the bpf engine need: the machine's abilities, reasons of failures. */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
@@ -7,7 +7,6 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 
 #include "engines/bpf/impl.h"
 
@@ -15,14 +14,6 @@
 #define CAP_NR_SYS_ADMIN 21
 #define CAP_NR_PERFMON   38
 #define CAP_NR_BPF       39
-
-uint64_t sp_bpf_now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t); /* what bpf_ktime_get_ns() counts */
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
 
 uint32_t sp_bpf_or_default(uint32_t wanted, uint32_t by_default)
 {

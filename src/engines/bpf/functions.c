@@ -1,67 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/*
- * Which functions of the target to watch: as its own dynamic linker resolves them.
- *
- * The first module in search order that defines a name is the one that everybody in the process calls (executable,
- * preloads, libraries in load order), so that is where the probe goes. C++ operators are watched only in the module
- * that also defines malloc: elsewhere they go through malloc and would be seen twice. The dynamic linker's private
- * malloc (old glibc exports it) is never meant.
- */
+/* Where the probes go: the allocator's functions as sites in files, and what is done about those that may throw. */
 #include <errno.h>
 #include <string.h>
 
-#include "elf/elf.h"
 #include "engines/bpf/impl.h"
 
 #define MAX_OBJECTS 64
 #define MAX_SITES   256
 #define CODE_BYTES  4096 /* of a function, looked at for branches back into its entry */
-
-struct row {
-	const char *symbol;
-	enum sp_fn_kind kind;
-	unsigned size_arg;
-	enum sp_fn_where where;
-};
-
-static const struct row rows[SP_NR_FNS] = {
-#define ROW(id, symbol, kind, size_arg, where) [SP_FN_##id] = {symbol, kind, size_arg, where},
-    SP_FNS(ROW)
-#undef ROW
-};
-
-/* The names to look for, with the user's prefix. */
-struct names {
-	char *text; /* owner */
-	const char *list[SP_NR_FNS];
-};
-
-/* The search as it goes through the modules. */
-struct search {
-	const struct sp_engine_config *c;
-	struct names names;
-	bool found[SP_NR_FNS];
-	struct sp_bpf_functions *out;
-};
-
-static int names_make(struct names *n, const char *prefix)
-{
-	size_t size = 0;
-
-	for (int i = 0; i < SP_NR_FNS; i++)
-		size += strlen(rows[i].symbol) + (prefix ? strlen(prefix) : 0) + 1;
-	n->text = malloc(size);
-	if (!n->text)
-		return -ENOMEM;
-	char *at = n->text;
-	for (int i = 0; i < SP_NR_FNS; i++) {
-		/* Mapping calls are libc's whatever the allocator's names are, unwinding is the compiler's. */
-		bool prefixed = prefix && rows[i].where != SP_WHERE_LIBC && rows[i].where != SP_WHERE_ALL;
-		n->list[i] = at;
-		at += snprintf(at, size - (size_t)(at - n->text), "%s%s", prefixed ? prefix : "", rows[i].symbol) + 1;
-	}
-	return 0;
-}
 
 static struct sp_bpf_object *object_get(struct sp_bpf_functions *f, const struct sp_module *m, const struct sp_elf *e)
 {
@@ -100,100 +46,19 @@ static uint64_t probe_offset(const struct sp_elf *e, const struct sp_elf_symbol 
 	return s->offset + (len > 0 ? sp_bpf_place(code, (size_t)len) : 0);
 }
 
-static int site_add(struct search *s, const struct sp_module *m, const struct sp_elf *e, int fn,
-		    const struct sp_elf_symbol *sym)
+/* sp_watch_take */
+static int site_add(const struct sp_watch_found *found, void *arg)
 {
-	enum sp_fn_kind kind = rows[fn].kind;
-	struct sp_bpf_site site = {.offset = probe_offset(e, sym), .cookie = SP_COOKIE(fn, kind, rows[fn].size_arg)};
-	struct sp_bpf_object *o = object_get(s->out, m, e);
+	const struct sp_watch_fn *fn = sp_watch_fn(found->fn);
+	struct sp_bpf_site site = {.offset = probe_offset(found->elf, found->symbol),
+				   .cookie = SP_COOKIE(found->fn, fn->kind, fn->size_arg)};
+	struct sp_bpf_object *o = object_get(arg, found->module, found->elf);
 
 	if (!o)
 		return -ENOMEM;
-	s->found[fn] = true;
 	if (has_site(o, site.offset)) /* another name of the same code: mmap64, cfree */
 		return 0;
 	return sp_vec_push(&o->sites, &site);
-}
-
-/* -O restricts where the allocator is looked for; the mapping calls stay libc's. */
-static bool is_wanted(const struct search *s, int fn, const struct sp_elf_symbol *syms, bool chosen, bool any_table)
-{
-	const struct sp_elf_symbol *sym = &syms[fn];
-
-	if (rows[fn].where == SP_WHERE_ALL)
-		return sym->is_found && !sym->is_ifunc;
-	if (!chosen && rows[fn].where != SP_WHERE_LIBC)
-		return false;
-	if (s->found[fn] || !sym->is_found || sym->is_ifunc || (!sym->is_dynamic && !any_table))
-		return false;
-	return rows[fn].where != SP_WHERE_CXX || syms[SP_FN_MALLOC].is_found;
-}
-
-static int module_search(struct search *s, const struct sp_module *m, struct sp_elf *e, bool chosen)
-{
-	struct sp_elf_symbol syms[SP_NR_FNS];
-	bool had_malloc = s->found[SP_FN_MALLOC];
-	int nr = sp_elf_find_symbols(e, s->names.list, SP_NR_FNS, syms);
-	/* Nobody else can bind to what stands in .symtab alone; in a static program there is nobody else. */
-	bool any_table = sp_elf_is_static(e) || (chosen && (s->c->object || s->c->symbols_prefix));
-
-	if (nr <= 0)
-		return nr;
-	if (!had_malloc && is_wanted(s, SP_FN_MALLOC, syms, chosen, any_table)) {
-		s->out->allocator = strdup(m->path);
-		if (!s->out->allocator)
-			return -ENOMEM;
-	}
-	for (int fn = 0; fn < SP_NR_FNS; fn++) {
-		if (!is_wanted(s, fn, syms, chosen, any_table) || (rows[fn].where == SP_WHERE_CXX && had_malloc))
-			continue;
-		int err = site_add(s, m, e, fn, &syms[fn]);
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
-/* Its file is ld-2.31.so in older releases, ld-linux-x86-64.so.2 from glibc 2.34 on. musl's is its libc. */
-static bool is_linker(const struct sp_module *m)
-{
-	const char *name = base_name(m->path);
-
-	return !strncmp(name, "ld-linux", 8) || !strncmp(name, "ld-2.", 5);
-}
-
-/* -O: the path as the target names it, or the file's name. Mapping calls may stand elsewhere. */
-static bool is_chosen(const struct sp_engine_config *c, const struct sp_module *m)
-{
-	return !c->object || !strcmp(c->object, m->path) || !strcmp(c->object, base_name(m->path)) ||
-	       (m->is_exe && !strncmp(c->object, "/proc/", 6) && !strcmp(base_name(c->object), "exe"));
-}
-
-static int modules_search(struct search *s, const struct sp_maps *maps, const struct sp_modules *mods, bool *ret_seen)
-{
-	for (size_t i = 0; i < mods->nr; i++) {
-		const struct sp_module *m = &mods->list[i];
-		struct sp_elf *e = NULL;
-		bool chosen = is_chosen(s->c, m);
-		if (m->is_vdso || !m->inode || is_linker(m))
-			continue;
-		*ret_seen |= chosen;
-		int fd = sp_proc_open_mapping(s->c->target, &maps->list[m->mapping], NULL);
-		if (fd < 0 || sp_elf_open(fd, m->path, &e, NULL))
-			continue;
-		int err = module_search(s, m, e, chosen);
-		sp_elf_close(e);
-		if (err < 0)
-			return err;
-	}
-	return 0;
 }
 
 static unsigned count_sites(const struct sp_bpf_functions *f, enum sp_fn_kind kind)
@@ -254,50 +119,16 @@ static void finish(struct sp_bpf_functions *f, const struct sp_proc *p)
 	f->nr_functions -= count_sites(f, SP_KIND_THROW) + count_sites(f, SP_KIND_PASSED);
 }
 
-static int nothing_found(const struct search *s, bool seen, struct sp_why *why)
-{
-	pid_t pid = sp_proc_pid(s->c->target);
-	const char *prefix = s->c->symbols_prefix ? s->c->symbols_prefix : "";
-
-	if (s->c->object && !seen) {
-		sp_why_set(why, SP_FAULT_TARGET, ENOENT, "%s is not mapped in process %d", s->c->object, (int)pid);
-		sp_why_hint(why, "-O takes a path or file name as in /proc/%d/maps", (int)pid);
-	} else {
-		sp_why_set(why, SP_FAULT_TARGET, ENOENT, "no allocator found in process %d: no symbol %smalloc%s%s",
-			   (int)pid, prefix, s->c->object ? " in " : "", s->c->object ? s->c->object : "");
-		sp_why_hint(why,
-			    "a static program must keep its symbol table (not be stripped); name an object with -O "
-			    "and a prefix with --symbols-prefix if its allocator has other names");
-	}
-	return -ENOENT;
-}
-
 int sp_bpf_functions_find(const struct sp_engine_config *c, const struct sp_maps *maps, struct sp_bpf_functions *ret,
 			  struct sp_why *why)
 {
-	struct search s = {.c = c, .out = ret};
-	struct sp_modules mods = {0};
-	bool seen = false;
-	int err;
-
 	*ret = (struct sp_bpf_functions){0};
 	sp_vec_init(&ret->objects, sizeof(struct sp_bpf_object), MAX_OBJECTS);
-	err = names_make(&s.names, c->symbols_prefix);
-	if (!err)
-		err = sp_proc_modules(c->target, maps, &mods);
-	if (!err)
-		err = modules_search(&s, maps, &mods, &seen);
-	if (err)
-		sp_why_set(why, SP_FAULT_OURS, -err, "cannot search process %d for its allocator: %s",
-			   (int)sp_proc_pid(c->target), strerror(-err));
-	else if (!s.found[SP_FN_MALLOC])
-		err = nothing_found(&s, seen, why);
+	int err = sp_watch_functions(c, maps, site_add, ret, &ret->allocator, why);
 	if (err)
 		sp_bpf_functions_done(ret);
 	else
 		finish(ret, c->target);
-	sp_modules_done(&mods);
-	free(s.names.text);
 	return err;
 }
 

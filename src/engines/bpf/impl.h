@@ -4,6 +4,7 @@
 #define SEEP_ENGINES_BPF_IMPL_H
 
 #include "engines/engine.h"
+#include "engines/watch/watch.h"
 #include "unwind/unwind.h"
 #include "wire/bpf.h"
 
@@ -104,33 +105,6 @@ sp_must_check int sp_bpf_attach(struct sp_bpf_links *l, const struct sp_bpf_func
 /* Takes all away, many at a time: each waits for the kernel's grace periods. */
 void sp_bpf_links_done(struct sp_bpf_links *l);
 
-/* ---- mappings (mappings.c): live mmaps, with partial unmapping ---- */
-
-struct sp_bpf_mappings {
-	struct sp_vec live;    /* struct sp_block, sorted by address, not overlapping */
-	struct sp_vec removed; /* what unmaps took away and may have to be put back: struct removed */
-};
-
-#define SP_MAX_LIVE_MAPPINGS (1 << 20)
-
-void sp_bpf_mappings_init(struct sp_bpf_mappings *m);
-void sp_bpf_mappings_done(struct sp_bpf_mappings *m);
-
-/* The target has become another program at that time. */
-void sp_bpf_mappings_forget_before(struct sp_bpf_mappings *m, uint64_t birth_ns);
-
-/* Events were lost: what is not mapped any more is taken out. On failure nothing has changed. */
-sp_must_check int sp_bpf_mappings_reconcile(struct sp_bpf_mappings *m, const struct sp_maps *maps);
-
-/* [b->addr, b->addr + b->size) is mapped now, over whatever was there. -ENOSPC, -ENOMEM: not kept. */
-sp_must_check int sp_bpf_mappings_add(struct sp_bpf_mappings *m, const struct sp_block *b);
-
-/* Thread tid is about to unmap a range: pieces outside it stay. */
-sp_must_check int sp_bpf_mappings_remove(struct sp_bpf_mappings *m, uint32_t tid, uint64_t addr, uint64_t size);
-
-/* The last remove of tid did not happen after all. */
-sp_must_check int sp_bpf_mappings_undo(struct sp_bpf_mappings *m, uint32_t tid);
-
 /* ---- call paths (paths.c) ---- */
 
 struct bpf_map;
@@ -166,7 +140,7 @@ struct sp_bpf_store {
 	struct bpf_map *blocks, *events, *lost;
 	struct ring_buffer *ring;
 	struct sp_bpf_paths paths;
-	struct sp_bpf_mappings mappings;
+	struct sp_watch_mappings mappings;
 	struct sp_ledger *ledger; /* during drain and read */
 	uint64_t exec_ns;         /* what is older is void */
 	uint64_t until_ns;        /* what is younger is of a program that has not been noticed yet; 0: no limit */
@@ -208,10 +182,8 @@ struct sp_bpf_tables {
 	struct sp_row *rows;
 	uint32_t nr_rows_max; /* of the map */
 	size_t nr_rows_published;
-	uint64_t code_hash;  /* of the mappings that the tables are of */
-	uint64_t look_ns;    /* when they were last read */
-	int64_t saved_ns;    /* time that looks may take beyond what comes in */
-	uint64_t nr_unknown; /* as of then */
+	struct sp_watch_look look; /* at the mappings that the tables are of */
+	uint64_t nr_unknown;       /* as of then */
 };
 
 struct sp_bpf_table_fds {
@@ -232,14 +204,11 @@ void sp_bpf_tables_publish(struct sp_bpf_tables *t);
 
 /* Reads the mappings; when code has come or gone the tables follow: true. */
 bool sp_bpf_tables_look(struct sp_bpf_tables *t, struct sp_proc *p);
-/* May we afford a look that is asked for? A program that maps code all the time must not keep us busy. */
-bool sp_bpf_tables_can_look(const struct sp_bpf_tables *t);
 /* Is it time to look? */
 bool sp_bpf_tables_is_look_due(const struct sp_bpf_tables *t);
 
 /* ---- small things (common.c) ---- */
 
-uint64_t sp_bpf_now_ns(void);
 /* Hits of a program that the kernel skipped. */
 uint64_t sp_bpf_missed(struct bpf_program *prog);
 /* Sizes a map before it is loaded; 0 keeps the default given. */

@@ -119,7 +119,7 @@ static int kernel_fd(struct sp_engine *e)
 static uint64_t kernel_now_ns(struct sp_engine *e)
 {
 	(void)e;
-	return sp_bpf_now_ns();
+	return sp_watch_now_ns();
 }
 
 static void kernel_stats(struct sp_engine *e, struct sp_engine_stats *ret)
@@ -139,7 +139,7 @@ static const struct sp_engine_ops kernel_ops = {
 
 int sp_bpf_kernel_start(const struct sp_engine_config *c, struct sp_engine **ret, struct sp_why *why)
 {
-	uint64_t start_ns = sp_bpf_now_ns();
+	uint64_t start_ns = sp_watch_now_ns();
 	struct kernel *k = calloc(1, sizeof(*k));
 
 	if (!k)
@@ -151,7 +151,7 @@ int sp_bpf_kernel_start(const struct sp_engine_config *c, struct sp_engine **ret
 		return err;
 	}
 	k->stats.scale = c->sample_rate > 1 ? c->sample_rate : 1;
-	k->stats.start_ns = sp_bpf_now_ns() - start_ns;
+	k->stats.start_ns = sp_watch_now_ns() - start_ns;
 	*ret = &k->engine;
 	return 0;
 }

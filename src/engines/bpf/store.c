@@ -34,11 +34,11 @@ static void mapping_event(struct sp_bpf_store *s, const struct sp_bpf_event *e)
 		    .path = sp_bpf_paths_id(&s->paths, s->ledger, e->path),
 		    .fn = e->fn,
 		};
-		err = sp_bpf_mappings_add(&s->mappings, &b);
+		err = sp_watch_mappings_add(&s->mappings, &b);
 	} else if (e->kind == SP_BEV_UNMAP) {
-		err = sp_bpf_mappings_remove(&s->mappings, e->tid, e->addr, e->size);
+		err = sp_watch_mappings_remove(&s->mappings, e->tid, e->addr, e->size);
 	} else if (e->kind == SP_BEV_UNMAP_UNDO) {
-		err = sp_bpf_mappings_undo(&s->mappings, e->tid);
+		err = sp_watch_mappings_undo(&s->mappings, e->tid);
 	}
 	if (err)
 		s->own_lost[SP_LOST_EVENTS]++;
@@ -115,7 +115,7 @@ int sp_bpf_store_open(struct sp_bpf_store *s, const struct sp_engine_config *c, 
 	    .on_event_arg = c->on_event_arg,
 	};
 	sp_bpf_paths_init(&s->paths, paths);
-	sp_bpf_mappings_init(&s->mappings);
+	sp_watch_mappings_init(&s->mappings);
 	s->ring = ring_buffer__new(bpf_map__fd(events), take_event, s, NULL);
 	if (!s->ring)
 		return sp_bpf_explain(-errno, "map the event buffer", why);
@@ -127,7 +127,7 @@ void sp_bpf_store_close(struct sp_bpf_store *s)
 	if (s->ring)
 		ring_buffer__free(s->ring);
 	sp_bpf_paths_done(&s->paths);
-	sp_bpf_mappings_done(&s->mappings);
+	sp_watch_mappings_done(&s->mappings);
 }
 
 int sp_bpf_store_fd(const struct sp_bpf_store *s)
@@ -196,7 +196,7 @@ void sp_bpf_store_exec(struct sp_bpf_store *s, uint64_t exec_ns, uint32_t nr_exe
 {
 	s->exec_ns = exec_ns;
 	s->nr_execs = nr_execs;
-	sp_bpf_mappings_forget_before(&s->mappings, exec_ns);
+	sp_watch_mappings_forget_before(&s->mappings, exec_ns);
 	(void)read_blocks(s); /* without a ledger: only makes room; what stays is deleted by the next report */
 }
 
@@ -240,7 +240,7 @@ static int read_all(struct sp_bpf_store *s, uint64_t nr_missed)
 {
 	int err;
 
-	sp_bpf_paths_begin(&s->paths, sp_bpf_now_ns(), count_of(s, SP_LOST_PATHS_FULL));
+	sp_bpf_paths_begin(&s->paths, sp_watch_now_ns(), count_of(s, SP_LOST_PATHS_FULL));
 	err = read_blocks(s);
 	if (err)
 		return err;
@@ -254,7 +254,7 @@ static int read_all(struct sp_bpf_store *s, uint64_t nr_missed)
 
 int sp_bpf_store_read(struct sp_bpf_store *s, struct sp_ledger *l, uint64_t nr_missed, struct sp_why *why)
 {
-	int err = sp_ledger_begin(l, sp_bpf_now_ns());
+	int err = sp_ledger_begin(l, sp_watch_now_ns());
 
 	s->ledger = l;
 	if (!err)

@@ -21,9 +21,6 @@
 #define STACKS      400         /* SP_BEV_STACK between two publications */
 #define CACHE_BYTES ((size_t)8 << SP_ROW_CACHE_BITS)
 #define RANGE_BYTES (2 * SP_MAX_RANGES * sizeof(struct sp_row_range))
-#define LOOK_NS     1000000000ULL /* at the mappings, when nothing says that they changed */
-#define LOOK_SHARE  20            /* of a CPU's time at most one in so many is for looks that are asked for */
-#define LOOK_SAVED  500000000LL   /* but after a quiet time so much at once: a program that loads its libraries */
 
 /* ---- publishing ---- */
 
@@ -71,33 +68,15 @@ void sp_bpf_tables_publish(struct sp_bpf_tables *t)
 
 /* ---- both sides ---- */
 
-/* FNV-1a over what unwinding needs of the mappings: a heap that grows changes nothing here. */
-static uint64_t hash_of_code(const struct sp_maps *maps)
-{
-	uint64_t h = 0xcbf29ce484222325;
-
-	for (size_t i = 0; i < maps->nr; i++) {
-		const struct sp_mapping *m = &maps->list[i];
-		const uint64_t words[] = {m->start, m->end, m->offset, m->inode, m->dev_major, m->dev_minor};
-		if (!(m->prot & SP_PROT_X))
-			continue;
-		for (size_t k = 0; k < SP_ARRAY_SIZE(words); k++)
-			h = (h ^ words[k]) * 0x100000001b3;
-	}
-	return h;
-}
-
 int sp_bpf_tables_build(struct sp_bpf_tables *t, struct sp_proc *p, const struct sp_maps *maps, struct sp_why *why)
 {
-	t->look_ns = sp_bpf_now_ns();
-	t->saved_ns = LOOK_SAVED;
+	sp_watch_look_init(&t->look, maps);
 	int err = sp_unwind_new(MAX_ROWS, &t->unwind);
 
 	if (!err)
 		err = sp_unwind_update(t->unwind, p, maps);
 	if (err)
 		sp_why_set(why, SP_FAULT_OURS, -err, "cannot build unwind tables: %s", strerror(-err));
-	t->code_hash = hash_of_code(maps);
 	return err;
 }
 
@@ -166,8 +145,9 @@ static void make_anew(struct sp_bpf_tables *t, struct sp_proc *p, const struct s
 	switch_to(t, 0);
 }
 
-static bool follow(struct sp_bpf_tables *t, struct sp_proc *p, const struct sp_maps *maps)
+static bool follow(struct sp_proc *p, const struct sp_maps *maps, void *arg)
 {
+	struct sp_bpf_tables *t = arg;
 	size_t before, after;
 
 	sp_unwind_rows(t->unwind, &before);
@@ -180,40 +160,14 @@ static bool follow(struct sp_bpf_tables *t, struct sp_proc *p, const struct sp_m
 	return true;
 }
 
-static void save_up(struct sp_bpf_tables *t)
-{
-	t->saved_ns += (int64_t)((sp_bpf_now_ns() - t->look_ns) / LOOK_SHARE);
-	if (t->saved_ns > LOOK_SAVED)
-		t->saved_ns = LOOK_SAVED;
-}
-
 bool sp_bpf_tables_look(struct sp_bpf_tables *t, struct sp_proc *p)
 {
-	struct sp_maps maps = {0};
-	bool changed = false;
-
-	save_up(t);
-	t->look_ns = sp_bpf_now_ns();
 	t->nr_unknown = t->ctl->nr_unknown;
-	if (sp_proc_maps(p, &maps, NULL))
-		return false;
-	uint64_t hash = hash_of_code(&maps);
-	if (hash != t->code_hash && follow(t, p, &maps)) {
-		t->code_hash = hash;
-		changed = true;
-	}
-	sp_maps_done(&maps);
-	t->saved_ns -= (int64_t)(sp_bpf_now_ns() - t->look_ns);
-	return changed;
-}
-
-bool sp_bpf_tables_can_look(const struct sp_bpf_tables *t)
-{
-	return t->saved_ns + (int64_t)((sp_bpf_now_ns() - t->look_ns) / LOOK_SHARE) > 0;
+	return sp_watch_look(&t->look, p, follow, t);
 }
 
 bool sp_bpf_tables_is_look_due(const struct sp_bpf_tables *t)
 {
-	return sp_bpf_now_ns() - t->look_ns > LOOK_NS ||
-	       (t->ctl->nr_unknown != t->nr_unknown && sp_bpf_tables_can_look(t));
+	return sp_watch_look_is_due(&t->look) ||
+	       (t->ctl->nr_unknown != t->nr_unknown && sp_watch_look_is_affordable(&t->look));
 }

@@ -62,7 +62,7 @@ static enum sp_walk_end finish_walk(const struct sp_bpf_stack *s, uint64_t *pcs,
 	struct sp_walk w = {.pc = s->pcs[known], .sp = s->sp, .bp = s->bp, .is_exact = s->is_exact};
 	struct sp_stack_copy stack = {.addr = s->sp, .bytes = s->bytes, .len = s->len};
 
-	if (s->event.time_ns > u->tables.look_ns && sp_bpf_tables_can_look(&u->tables))
+	if (s->event.time_ns > u->tables.look.look_ns && sp_watch_look_is_affordable(&u->tables.look))
 		look(u);
 	memcpy(pcs, s->pcs, known * sizeof(*pcs));
 	enum sp_walk_end end = sp_unwind_walk(u->tables.unwind, &w, &stack, pcs + known, SP_MAX_FRAMES - known, &more);
@@ -288,7 +288,7 @@ static int start(struct user *u, struct sp_maps *maps, struct sp_why *why)
 	u->tables.ctl->active = 1;
 	err = plant(u, &u->links, &u->functions, why);
 	/* What it loaded, or became, while we were not watching yet. */
-	u->settled_ns = sp_bpf_now_ns() + SETTLING_NS;
+	u->settled_ns = sp_watch_now_ns() + SETTLING_NS;
 	look(u);
 	if (!err && u->modules_changed)
 		replant(u);
@@ -301,7 +301,7 @@ static int start(struct user *u, struct sp_maps *maps, struct sp_why *why)
 static void start_over(struct user *u, struct sp_ledger *l)
 {
 	u->nr_execs = u->tables.ctl->nr_execs;
-	u->settled_ns = sp_bpf_now_ns() + SETTLING_NS;
+	u->settled_ns = sp_watch_now_ns() + SETTLING_NS;
 	uint64_t exec_ns = u->tables.ctl->exec_ns;
 	look(u);
 	for (int i = 0; i < FIND_TRIES && !replant(u); i++)
@@ -315,7 +315,7 @@ static void start_over(struct user *u, struct sp_ledger *l)
 /* A young program is looked at each time: it may still be loading the library with its allocator. */
 static void look_when_due(struct user *u)
 {
-	bool is_young = sp_bpf_now_ns() < u->settled_ns && sp_bpf_tables_can_look(&u->tables);
+	bool is_young = sp_watch_now_ns() < u->settled_ns && sp_watch_look_is_affordable(&u->tables.look);
 
 	if (!is_young && !sp_bpf_tables_is_look_due(&u->tables))
 		return;
@@ -355,7 +355,7 @@ static void reconcile(struct user *u)
 
 	if (nr == u->nr_lost_events || sp_proc_maps(u->c.target, &maps, NULL))
 		return;
-	if (!sp_bpf_mappings_reconcile(&u->store.mappings, &maps))
+	if (!sp_watch_mappings_reconcile(&u->store.mappings, &maps))
 		u->nr_lost_events = nr;
 	sp_maps_done(&maps);
 }
@@ -380,7 +380,7 @@ static int user_fd(struct sp_engine *e)
 static uint64_t user_now_ns(struct sp_engine *e)
 {
 	(void)e;
-	return sp_bpf_now_ns();
+	return sp_watch_now_ns();
 }
 
 static void user_stats(struct sp_engine *e, struct sp_engine_stats *ret)
@@ -407,7 +407,7 @@ static const struct sp_engine_ops user_ops = {
 
 int sp_bpf_user_start(const struct sp_engine_config *c, struct sp_engine **ret, struct sp_why *why)
 {
-	uint64_t start_ns = sp_bpf_now_ns();
+	uint64_t start_ns = sp_watch_now_ns();
 	struct user *u = calloc(1, sizeof(*u));
 	struct sp_maps maps = {0};
 
@@ -423,7 +423,7 @@ int sp_bpf_user_start(const struct sp_engine_config *c, struct sp_engine **ret, 
 		unload(u);
 		return err;
 	}
-	u->stats.start_ns = sp_bpf_now_ns() - start_ns;
+	u->stats.start_ns = sp_watch_now_ns() - start_ns;
 	*ret = &u->engine;
 	return 0;
 }

@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "engines/bpf/impl.h"
+#include "engines/watch/watch.h"
 
 /* Far more than threads unmap at the same time. Threads that end leave theirs behind: the oldest make room. */
 #define MAX_REMOVED 4096
@@ -19,19 +19,19 @@ struct removed {
 	uint32_t tid;
 };
 
-void sp_bpf_mappings_init(struct sp_bpf_mappings *m)
+void sp_watch_mappings_init(struct sp_watch_mappings *m)
 {
 	sp_vec_init(&m->live, sizeof(struct sp_block), SP_MAX_LIVE_MAPPINGS);
 	sp_vec_init(&m->removed, sizeof(struct removed), MAX_REMOVED);
 }
 
-void sp_bpf_mappings_done(struct sp_bpf_mappings *m)
+void sp_watch_mappings_done(struct sp_watch_mappings *m)
 {
 	sp_vec_done(&m->live);
 	sp_vec_done(&m->removed);
 }
 
-void sp_bpf_mappings_forget_before(struct sp_bpf_mappings *m, uint64_t birth_ns)
+void sp_watch_mappings_forget_before(struct sp_watch_mappings *m, uint64_t birth_ns)
 {
 	size_t kept = 0;
 
@@ -44,7 +44,7 @@ void sp_bpf_mappings_forget_before(struct sp_bpf_mappings *m, uint64_t birth_ns)
 	sp_vec_clear(&m->removed);
 }
 
-static struct sp_block *live_at(const struct sp_bpf_mappings *m, size_t i)
+static struct sp_block *live_at(const struct sp_watch_mappings *m, size_t i)
 {
 	return sp_vec_at(&m->live, struct sp_block, i);
 }
@@ -56,7 +56,7 @@ static uint64_t end_of(uint64_t addr, uint64_t size)
 }
 
 /* Index of the first live range that ends after addr. */
-static size_t first_after(const struct sp_bpf_mappings *m, uint64_t addr)
+static size_t first_after(const struct sp_watch_mappings *m, uint64_t addr)
 {
 	size_t lo = 0, hi = m->live.nr;
 
@@ -71,7 +71,7 @@ static size_t first_after(const struct sp_bpf_mappings *m, uint64_t addr)
 	return lo;
 }
 
-static int insert_at(struct sp_bpf_mappings *m, size_t i, const struct sp_block *b)
+static int insert_at(struct sp_watch_mappings *m, size_t i, const struct sp_block *b)
 {
 	int err = sp_vec_push(&m->live, b);
 
@@ -82,14 +82,15 @@ static int insert_at(struct sp_bpf_mappings *m, size_t i, const struct sp_block 
 	return 0;
 }
 
-static void erase(struct sp_bpf_mappings *m, size_t i, size_t nr)
+static void erase(struct sp_watch_mappings *m, size_t i, size_t nr)
 {
 	memmove(live_at(m, i), live_at(m, i + nr), (m->live.nr - i - nr) * sizeof(struct sp_block));
 	m->live.nr -= nr;
 }
 
 /* Notes the part of b inside [addr, end) as removed by tid; tid 0: for good. */
-static int keep_removed(struct sp_bpf_mappings *m, uint32_t tid, const struct sp_block *b, uint64_t addr, uint64_t end)
+static int keep_removed(struct sp_watch_mappings *m, uint32_t tid, const struct sp_block *b, uint64_t addr,
+			uint64_t end)
 {
 	struct removed r = {.piece = *b, .tid = tid};
 	uint64_t b_end = end_of(b->addr, b->size);
@@ -106,7 +107,7 @@ static int keep_removed(struct sp_bpf_mappings *m, uint32_t tid, const struct sp
 	return sp_vec_push(&m->removed, &r);
 }
 
-static void forget_removed(struct sp_bpf_mappings *m, uint32_t tid)
+static void forget_removed(struct sp_watch_mappings *m, uint32_t tid)
 {
 	size_t kept = 0;
 
@@ -119,7 +120,7 @@ static void forget_removed(struct sp_bpf_mappings *m, uint32_t tid)
 }
 
 /* Takes [addr, end) out of the one range at i, which overlaps it. Returns how many ranges now stand in its place. */
-static int cut(struct sp_bpf_mappings *m, size_t i, uint64_t addr, uint64_t end)
+static int cut(struct sp_watch_mappings *m, size_t i, uint64_t addr, uint64_t end)
 {
 	struct sp_block *b = live_at(m, i);
 	uint64_t b_end = end_of(b->addr, b->size);
@@ -145,7 +146,7 @@ static int cut(struct sp_bpf_mappings *m, size_t i, uint64_t addr, uint64_t end)
 	return 0;
 }
 
-int sp_bpf_mappings_remove(struct sp_bpf_mappings *m, uint32_t tid, uint64_t addr, uint64_t size)
+int sp_watch_mappings_remove(struct sp_watch_mappings *m, uint32_t tid, uint64_t addr, uint64_t size)
 {
 	uint64_t end = end_of(addr, (size + 4095) & ~4095ULL); /* the kernel rounds up to pages */
 	size_t i = first_after(m, addr);
@@ -162,16 +163,16 @@ int sp_bpf_mappings_remove(struct sp_bpf_mappings *m, uint32_t tid, uint64_t add
 	return err;
 }
 
-int sp_bpf_mappings_add(struct sp_bpf_mappings *m, const struct sp_block *b)
+int sp_watch_mappings_add(struct sp_watch_mappings *m, const struct sp_block *b)
 {
-	int err = sp_bpf_mappings_remove(m, 0, b->addr, b->size); /* MAP_FIXED over something */
+	int err = sp_watch_mappings_remove(m, 0, b->addr, b->size); /* MAP_FIXED over something */
 
 	if (err)
 		return err;
 	return insert_at(m, first_after(m, b->addr), b);
 }
 
-int sp_bpf_mappings_undo(struct sp_bpf_mappings *m, uint32_t tid)
+int sp_watch_mappings_undo(struct sp_watch_mappings *m, uint32_t tid)
 {
 	int err = 0;
 
@@ -206,7 +207,7 @@ static int push_mapped(const struct sp_block *b, const struct sp_maps *maps, siz
 	return err;
 }
 
-int sp_bpf_mappings_reconcile(struct sp_bpf_mappings *m, const struct sp_maps *maps)
+int sp_watch_mappings_reconcile(struct sp_watch_mappings *m, const struct sp_maps *maps)
 {
 	struct sp_vec kept;
 	size_t at = 0;
