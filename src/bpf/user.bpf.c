@@ -293,26 +293,47 @@ int sp_session(struct pt_regs *ctx)
 	return 0;
 }
 
+struct repair {
+	struct return_instance *ri;
+	u64 trampoline;
+};
+
+static long repair_step(u32 i, struct repair *r)
+{
+	u64 word, slot, own;
+
+	if (!r->ri)
+		return 1;
+	slot = BPF_CORE_READ(r->ri, stack);
+	own = BPF_CORE_READ(r->ri, orig_ret_vaddr);
+	if (own && read_word(slot, &word) && word == r->trampoline)
+		bpf_probe_write_user((void *)slot, &own, sizeof(own));
+	r->ri = BPF_CORE_READ(r->ri, next);
+	return 0;
+}
+
 /*
- * An exception begins. It cannot pass a return address that the kernel has replaced, the program would end; so those
- * that it may pass get their own back: of functions that throw, and of all when a thread is ended by force. For us
- * these calls are over.
+ * An exception begins. It cannot pass a return address that the kernel has replaced, the program would end; so all of
+ * the thread's get their own back. Also those that we did not ask for: the kernel watches a return when any tool that
+ * watches the same function of the same file, in whatever process, wants it. For us the calls are over; one that the
+ * exception does not reach after all, because it is caught inside, is lost.
  */
 SEC("uprobe")
 int sp_throw(struct pt_regs *ctx)
 {
-	struct thread *t = thread_of_current(0);
 	bool is_forced = SP_COOKIE_FN(bpf_get_attach_cookie(ctx)) == SP_FN_FORCED_UNWIND;
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct repair r = {.ri = BPF_CORE_READ(task, utask, return_instances), .trampoline = trampoline_of_current()};
+	struct thread *t = is_forced ? NULL : thread_of_current(0); /* by force the whole stack goes: nothing is lost */
 	u32 n = t ? t->nr_calls : 0;
 
 	for (u32 i = 0; t && i < MAX_CALLS; i++) {
 		struct call *c = call_at(t, i);
-		if (i >= n || !is_alive(c->sp) || (!is_forced && c->kind != SP_KIND_NEW))
-			continue;
-		u64 own = replaced_return(c->sp);
-		if (own)
-			bpf_probe_write_user((void *)c->sp, &own, sizeof(own));
+		if (i < n && c->kind != SP_KIND_NEW && is_alive(c->sp))
+			count_lost(SP_LOST_THROWING);
 	}
+	if (r.trampoline)
+		bpf_loop(MAX_RETURNS, repair_step, &r, 0);
 	return 0;
 }
 

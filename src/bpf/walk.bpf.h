@@ -241,6 +241,8 @@ static __always_inline u64 row_find(struct sp_bpf_ctl *c, u64 pc)
 	return row & 0xffffffff;
 }
 
+#define MAX_RETURNS 64 /* the kernel's limit of nested uretprobes (MAX_URETPROBE_DEPTH) */
+
 struct ri_search {
 	struct return_instance *ri;
 	u64 slot, found;
@@ -266,7 +268,7 @@ static __noinline u64 replaced_return(u64 slot)
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct ri_search s = {.ri = BPF_CORE_READ(task, utask, return_instances), .slot = slot};
 
-	bpf_loop(64, ri_step, &s, 0); /* 64: the kernel's limit of nested uretprobes (MAX_URETPROBE_DEPTH) */
+	bpf_loop(MAX_RETURNS, ri_step, &s, 0);
 	return s.found;
 }
 

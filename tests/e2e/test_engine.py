@@ -82,6 +82,18 @@ def bad_alloc_is_caught_under_glibc(env):
     check_throwing(env, None)
 
 
+@test()
+def bad_alloc_is_caught_while_another_process_is_watched_too(env):
+    """The kernel then replaces return addresses in either process also for the sake of the other's watcher."""
+    preload = library("libjemalloc.so.2")
+    victims = [victim(env, "throws", preload=preload) for _ in range(2)]
+    tools = [trace(env, v.pid).wait_attached() for v in victims]
+    for v, t in zip(victims, tools):
+        truth = v.command("go")
+        check_truth(t.interrupt().json()[-1], truth)
+        v.command("go")
+
+
 # ---- files ----
 
 @test()

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Catches bad_alloc, and goes on. go: that, then leaks through operator new deeper in the stack and beside. */
+/*
+ * Catches bad_alloc, of one operator new and of one inside another, and goes on. go: that, then leaks through operator
+ * new deeper in the stack and beside.
+ */
 #include <alloca.h>
 
 #include <new>
@@ -15,6 +18,19 @@ VICTIM_NOINLINE static void ask_for_too_much()
 		VICTIM_USE(p);
 	} catch (const std::bad_alloc &) {
 	}
+}
+
+static void ask_again()
+{
+	std::set_new_handler(nullptr);
+	void *p = ::operator new(giant);
+	VICTIM_USE(p);
+}
+
+VICTIM_NOINLINE static void ask_with_a_handler()
+{
+	std::set_new_handler(ask_again);
+	ask_for_too_much();
 }
 
 VICTIM_NOINLINE static void leak_new()
@@ -42,6 +58,7 @@ int main()
 	victim_ready();
 	while (victim_command(line, sizeof(line))) {
 		ask_for_too_much();
+		ask_with_a_handler();
 		leak_deep_new();
 		leak_new();
 		victim_through("leak_deep_new", 1000, 10);

@@ -51,7 +51,8 @@ static int site_add(const struct sp_watch_found *found, void *arg)
 {
 	const struct sp_watch_fn *fn = sp_watch_fn(found->fn);
 	struct sp_bpf_site site = {.offset = probe_offset(found->elf, found->symbol),
-				   .cookie = SP_COOKIE(found->fn, fn->kind, fn->size_arg)};
+				   .cookie = SP_COOKIE(found->fn, fn->kind, fn->size_arg),
+				   .entry = found->symbol->offset};
 	struct sp_bpf_object *o = object_get(arg, found->module, found->elf);
 
 	if (!o)
@@ -87,13 +88,44 @@ static void drop_sites(struct sp_bpf_functions *f, enum sp_fn_kind kind)
 	}
 }
 
+/* False: there is no place for it where nobody else is. */
+static bool find_own_place(struct sp_bpf_site *s)
+{
+	sp_w32 kind = SP_COOKIE_KIND(s->cookie);
+
+	if (!(s->taken & SP_TAKEN_PLACE) || (kind != SP_KIND_NEW && kind != SP_KIND_PASSED))
+		return true;
+	s->offset = s->entry;
+	return !(s->taken & SP_TAKEN_ENTRY);
+}
+
+/* Where the stack cannot be repaired, what may throw must not share its place with other tools. See others.c. */
+static void keep_apart(struct sp_bpf_functions *f, const struct sp_proc *target)
+{
+	sp_bpf_mark_taken(f, sp_proc_pid(target));
+	for (size_t i = 0; i < f->objects.nr; i++) {
+		struct sp_vec *sites = &sp_vec_at(&f->objects, struct sp_bpf_object, i)->sites;
+		size_t kept = 0;
+		for (size_t k = 0; k < sites->nr; k++) {
+			struct sp_bpf_site *s = sp_vec_at(sites, struct sp_bpf_site, k);
+			if (!find_own_place(s)) {
+				f->nr_crowded++;
+				continue;
+			}
+			s->taken = 0;
+			*sp_vec_at(sites, struct sp_bpf_site, kept++) = *s;
+		}
+		sites->nr = kept;
+	}
+}
+
 static void pass_by(struct sp_bpf_site *s)
 {
 	if (SP_COOKIE_KIND(s->cookie) == SP_KIND_NEW)
 		s->cookie = SP_COOKIE(SP_COOKIE_FN(s->cookie), SP_KIND_PASSED, SP_COOKIE_SIZE_ARG(s->cookie));
 }
 
-void sp_bpf_functions_pass_throwing(struct sp_bpf_functions *f)
+void sp_bpf_functions_pass_throwing(struct sp_bpf_functions *f, const struct sp_proc *target)
 {
 	for (size_t i = 0; i < f->objects.nr; i++) {
 		struct sp_vec *sites = &sp_vec_at(&f->objects, struct sp_bpf_object, i)->sites;
@@ -102,6 +134,8 @@ void sp_bpf_functions_pass_throwing(struct sp_bpf_functions *f)
 	}
 	drop_sites(f, SP_KIND_THROW);
 	f->throwing = SP_THROWING_NEVER;
+	if (count_sites(f, SP_KIND_PASSED))
+		keep_apart(f, target);
 }
 
 static void finish(struct sp_bpf_functions *f, const struct sp_proc *p)
@@ -111,9 +145,11 @@ static void finish(struct sp_bpf_functions *f, const struct sp_proc *p)
 	if (f->throwing == SP_THROWING_REPAIR && !count_sites(f, SP_KIND_THROW))
 		f->throwing = SP_THROWING_NEVER;
 	if (f->throwing == SP_THROWING_NEVER)
-		sp_bpf_functions_pass_throwing(f);
-	if (f->throwing != SP_THROWING_REPAIR)
+		sp_bpf_functions_pass_throwing(f, p);
+	if (f->throwing == SP_THROWING_SMALL) {
 		drop_sites(f, SP_KIND_THROW);
+		keep_apart(f, p);
+	}
 	for (size_t i = 0; i < f->objects.nr; i++)
 		f->nr_functions += (unsigned)sp_vec_at(&f->objects, struct sp_bpf_object, i)->sites.nr;
 	f->nr_functions -= count_sites(f, SP_KIND_THROW) + count_sites(f, SP_KIND_PASSED);

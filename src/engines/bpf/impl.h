@@ -24,7 +24,11 @@ unsigned sp_bpf_place(const uint8_t *code, size_t len);
 struct sp_bpf_site {
 	uint64_t offset; /* in the file */
 	uint64_t cookie;
+	uint64_t entry; /* offset of the function's first instruction */
+	uint64_t taken; /* SP_TAKEN_*: other tools are there */
 };
+
+enum { SP_TAKEN_PLACE = 1, SP_TAKEN_ENTRY = 2 };
 
 /* Is its return watched, too? */
 static inline bool sp_bpf_site_returns(const struct sp_bpf_site *s)
@@ -55,6 +59,7 @@ enum sp_bpf_throwing sp_bpf_throwing_find(const struct sp_proc *p);
 struct sp_bpf_functions {
 	struct sp_vec objects; /* struct sp_bpf_object */
 	unsigned nr_functions;
+	unsigned nr_crowded; /* functions that are not watched for the sake of other tools' targets (others.c) */
 	enum sp_bpf_throwing throwing;
 	char *allocator; /* path of the file whose malloc is watched */
 };
@@ -64,8 +69,11 @@ sp_must_check int sp_bpf_functions_find(const struct sp_engine_config *c, const 
 					struct sp_bpf_functions *ret, struct sp_why *why);
 void sp_bpf_functions_done(struct sp_bpf_functions *f);
 /* Calls of those that may throw are counted, not followed. */
-void sp_bpf_functions_pass_throwing(struct sp_bpf_functions *f);
+void sp_bpf_functions_pass_throwing(struct sp_bpf_functions *f, const struct sp_proc *target);
 bool sp_bpf_functions_are_equal(const struct sp_bpf_functions *a, const struct sp_bpf_functions *b);
+
+/* Where tools that watch other processes than `target` have probes, as far as the kernel says (others.c). */
+void sp_bpf_mark_taken(struct sp_bpf_functions *f, pid_t target);
 
 /* ---- attaching (attach.c) ---- */
 

@@ -5,10 +5,12 @@
  * While the kernel watches a function's return, its return address is one that no unwinder knows: an exception out of
  * it ends the program. Two ways out:
  *
- *   repair   where exceptions begin, a program puts the return addresses back (bpf/user.bpf.c, sp_throw). That writes
- * to the target's memory, which needs CAP_SYS_ADMIN and a kernel without lockdown (Secure Boot brings it). small with
- * sessions, only calls that cannot fail are followed: small ones of a process without limits on its memory, where the
- * kernel gives memory away before it has it (overcommit).
+ * SP_THROWING_REPAIR: where exceptions begin, a program puts the return addresses back (bpf/user.bpf.c, sp_throw). That
+ * writes to the target's memory, which needs CAP_SYS_ADMIN and a kernel without lockdown (Secure Boot brings it).
+ *
+ * SP_THROWING_SMALL: with sessions, only calls that cannot fail are followed: small ones of a process without limits on
+ * its memory, where the kernel gives memory away before it has it (overcommit). And no place is shared with tools that
+ * watch other processes: others.c.
  */
 #include <bpf/bpf.h>
 #include <errno.h>

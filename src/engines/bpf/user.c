@@ -208,7 +208,7 @@ static bool replant(struct user *u)
 	if (err)
 		return false;
 	if (f.throwing != u->throwing) /* the programs are made for another way */
-		sp_bpf_functions_pass_throwing(&f);
+		sp_bpf_functions_pass_throwing(&f, u->c.target);
 	if (sp_bpf_functions_are_equal(&f, &u->functions)) {
 		sp_bpf_functions_done(&f);
 		return true;
@@ -367,6 +367,7 @@ static int user_read(struct sp_engine *e, struct sp_ledger *l, struct sp_why *wh
 
 	sp_bpf_store_drain(&u->store, l);
 	reconcile(u);
+	u->store.own_lost[SP_LOST_CROWDED] = u->functions.nr_crowded;
 	/* An exec that poll() has not seen yet: until then the program before is what is shown. */
 	u->store.until_ns = ctl->nr_execs != u->nr_execs ? ctl->exec_ns : 0;
 	return sp_bpf_store_read(&u->store, l, nr_missed(u), why);
