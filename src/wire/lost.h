@@ -17,8 +17,7 @@
 	X(UNREADABLE, "unreadable", "results not readable in the target's memory")                                     \
 	X(BUSY, "busy", "calls not recorded: the kernel's table was busy or had no memory")                            \
 	X(THROWING, "throwing", "calls not followed: an exception might pass them")                                    \
-	X(CROWDED, "crowded",                                                                                          \
-	  "functions not watched: beside another tool's probes they would end a program that throws")                  \
+	X(CROWDED, "crowded", "functions not watched: another tool's probes are there")                                \
 	X(NAMES, "names", "frames without a name: no room for more names")
 
 enum sp_lost_id {
