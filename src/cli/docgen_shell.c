@@ -57,7 +57,7 @@ static void fill_bash_options(FILE *out, const struct sp_command *c)
 static void fill_bash_values(FILE *out, const struct sp_command *c)
 {
 	for (const struct sp_opt *o = sp_opt_first(c->id); o; o = sp_opt_next(o, c->id)) {
-		if (!is_shown(o) || !o->arg)
+		if (!is_shown(o) || !o->arg || o->type == SP_OPT_MAYBE)
 			continue;
 		fputc('\t', out);
 		if (o->letter)
@@ -86,7 +86,7 @@ static void put_zsh_text(FILE *out, const char *text)
 
 static void put_zsh_action(FILE *out, const struct sp_opt *o)
 {
-	fputc(':', out);
+	fputs(o->type == SP_OPT_MAYBE ? "::" : ":", out);
 	put_zsh_text(out, o->arg);
 	if (!o->choices) {
 		fprintf(out, ":_seep_%s", kind_of(o));
@@ -104,7 +104,7 @@ static void fill_zsh_options(FILE *out, const struct sp_command *c)
 	for (const struct sp_opt *o = sp_opt_first(c->id); o; o = sp_opt_next(o, c->id)) {
 		if (!is_shown(o))
 			continue;
-		equals = o->arg ? "=" : "";
+		equals = o->type == SP_OPT_MAYBE ? "=-" : o->arg ? "=" : "";
 		if (o->letter)
 			fprintf(out, "\t\t'(-%c --%s)'{-%c%s,--%s%s}'[", o->letter, o->name, o->letter,
 				o->arg ? "+" : "", o->name, equals);

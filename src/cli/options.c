@@ -19,6 +19,9 @@ static const struct sp_choice sorts_memleak[] = {{"size", SP_SORT_BYTES}, {"coun
 #define ENGINE(name) {#name, 0},
 static const struct sp_choice engines[] = {{"auto", 0}, SP_ENGINES(ENGINE){NULL, 0}};
 
+static const struct sp_choice tables[] = {
+    {"auto", SP_TABLE_AUTO}, {"shadow", SP_TABLE_SHADOW}, {"hash", SP_TABLE_HASH}, {NULL, 0}};
+
 static const struct sp_choice colors[] = {{"auto", 0}, {"always", 0}, {"never", 0}, {NULL, 0}};
 
 /* The type of a row and the type of its field agree, or this does not compile. */
@@ -29,6 +32,7 @@ static const struct sp_choice colors[] = {{"auto", 0}, {"always", 0}, {"never", 
 #define FLAG(f)                SP_OPT_FLAG, FIELD(bool, f), 0, 0, 0, NULL
 #define U64(f, min, max)       SP_OPT_U64, FIELD(uint64_t, f), min, max, 0, NULL
 #define BYTES(f, min)          SP_OPT_BYTES, FIELD(uint64_t, f), min, UINT64_MAX, 0, NULL
+#define MAYBE(f, min, max)     SP_OPT_MAYBE, FIELD(uint64_t, f), min, max, 0, NULL
 #define DURATION(f, min, unit) SP_OPT_DURATION, FIELD(uint64_t, f), min, 365 * NS_PER_DAY, unit, NULL
 #define STRING(f)              SP_OPT_STRING, FIELD(const char *, f), 0, 0, 0, NULL
 #define ARGV(f)                SP_OPT_ARGV, FIELD(char *const *, f), 0, 0, 0, NULL
@@ -101,10 +105,19 @@ const struct sp_opt sp_opts[] = {
     /* how to watch */
     {"engine", "ENGINE", 'e', CHOICE(engine, engines), "auto", T | K | M, 0,
      "how to watch; auto takes the best that works here"},
-    {"sample-rate", "N", 's', U64(sample, 1, UINT32_MAX), "1", M, 0,
-     "record one allocation in N and scale the numbers up; 1: all, exact"},
-    {"sample", "N", 's', U64(sample, 1, UINT32_MAX), "1", T | K, 0,
-     "record one allocation in N and scale the numbers up; 1: all, exact"},
+    {"sample", "BYTES", 0, MAYBE(sample_bytes, 1024, 1ull << 40), "512K", T | M, 0,
+     "record a block now and then, one every so many bytes on average, and estimate the sums without bias; cheaper, "
+     "for "
+     "programs that do little but allocate (engine agent)"},
+    {"sample-rate", "N", 's', U64(sample_rate, 1, UINT32_MAX), "1", T | K | M, 0,
+     "record one allocation in N and scale the numbers up; 1: all, exact (engine bpf; the agent records all)"},
+    {"max-memory", "BYTES", 0, BYTES(max_memory, 1 << 20), NULL, T | M, 0,
+     "engine agent: what its tables may take in the target; beyond it goes on with sampling and says so; default: 256M "
+     "or a tenth of the target's limit, whichever is smaller"},
+    {"max-pause", "TIME", 0, DURATION(max_pause_ns, NS_PER_MS, 0), "50ms", T | M, 0,
+     "engine agent: for how long the target may be stopped at most; when that is not enough, engine auto takes bpf"},
+    {"table", "KIND", 0, CHOICE(table, tables), "auto", T | M, 0,
+     "engine agent: where live blocks are noted: shadow costs a quarter of the heap, hash suits huge or sparse heaps"},
     {"max-blocks", "N", 0, U64(max_blocks, 1, 1u << 30), NULL, T | K | M, 0,
      "room for this many blocks at a time; what does not fit is counted and reported"},
     {"max-paths", "N", 0, U64(max_paths, 1, 1u << 26), NULL, T | K | M, 0, "room for this many call paths"},
@@ -141,6 +154,8 @@ const char *sp_opt_shown(const struct sp_opt *o, char *buf, size_t size)
 	letter[1] = o->letter;
 	if (o->how & SP_OPT_POSITIONAL)
 		snprintf(buf, size, "%s", o->name);
+	else if (o->type == SP_OPT_MAYBE)
+		snprintf(buf, size, "%s--%s[=%s]", o->letter ? letter : "", o->name, o->arg);
 	else
 		snprintf(buf, size, "%s--%s%s%s", o->letter ? letter : "", o->name, o->arg ? " " : "",
 			 o->arg ? o->arg : "");
@@ -167,7 +182,11 @@ const char *sp_opt_text(const struct sp_opt *o, char *buf, size_t size)
 		between = ", ";
 	}
 	if (o->def)
-		append(buf, size, o->choices ? "; default " : " (default ", o->def);
+		append(buf, size,
+		       o->choices                ? "; default "
+		       : o->type == SP_OPT_MAYBE ? " (without BYTES: "
+						 : " (default ",
+		       o->def);
 	if (o->choices || o->def)
 		append(buf, size, "", ")");
 	return buf;

@@ -31,8 +31,9 @@ struct sp_args {
 	bool debuginfod, no_lines;
 	const char *target, *command, *object, *symbols_prefix, *replay, *topic;
 	uint64_t interval_ns, count;
-	uint64_t older_ns, top, min_size, max_size, sample, max_blocks, max_paths;
-	const struct sp_choice *sort, *engine, *color;
+	uint64_t older_ns, top, min_size, max_size, sample_rate, sample_bytes, max_blocks, max_paths;
+	uint64_t max_memory, max_pause_ns;
+	const struct sp_choice *sort, *engine, *color, *table;
 	char *const *argv; /* the program to launch, NULL-terminated; NULL: none */
 };
 
@@ -40,6 +41,7 @@ enum sp_opt_type {
 	SP_OPT_FLAG,     /* bool, no argument */
 	SP_OPT_U64,      /* uint64_t in [min, max] */
 	SP_OPT_BYTES,    /* uint64_t in [min, max], with K, M, G, T */
+	SP_OPT_MAYBE,    /* the same, but --name alone is good, too: `def` is what it means, not a default */
 	SP_OPT_DURATION, /* uint64_t nanoseconds in [min, max], with ns, us, ms, s, m, h, d */
 	SP_OPT_STRING,   /* const char *, not empty */
 	SP_OPT_CHOICE,   /* const struct sp_choice * */

@@ -35,7 +35,8 @@ static int prepare(struct parser *p)
 	p->shorts[len++] = p->command == SP_FOR_SEEP ? '+' : '-';
 	p->shorts[len++] = ':';
 	for (const struct sp_opt *o = sp_opt_first(p->command); o; o = sp_opt_next(o, p->command)) {
-		int err = o->def ? sp_opt_store(o, o->def, p->args, p->why) : 0;
+		bool is_default = o->def && o->type != SP_OPT_MAYBE;
+		int err = is_default ? sp_opt_store(o, o->def, p->args, p->why) : 0;
 
 		if (err)
 			return err;
@@ -43,10 +44,11 @@ static int prepare(struct parser *p)
 			continue;
 		if (p->nr_rows == MAX_ROWS)
 			return sp_why_set(p->why, SP_FAULT_OURS, ENOSPC, "too many options in the table");
-		p->longs[p->nr_rows] =
-		    (struct option){.name = o->name,
-				    .has_arg = o->type == SP_OPT_FLAG ? no_argument : required_argument,
-				    .val = LONG_BASE + (int)p->nr_rows};
+		p->longs[p->nr_rows] = (struct option){.name = o->name,
+						       .has_arg = o->type == SP_OPT_FLAG    ? no_argument
+								  : o->type == SP_OPT_MAYBE ? optional_argument
+											    : required_argument,
+						       .val = LONG_BASE + (int)p->nr_rows};
 		if (o->letter)
 			p->shorts[len++] = o->letter;
 		if (o->letter && o->type != SP_OPT_FLAG)
@@ -124,7 +126,8 @@ static int step(struct parser *p, int argc, char **argv)
 		p->words[p->nr_words++] = optarg;
 		return 0;
 	}
-	return sp_opt_store(row_of(p, key), optarg ? optarg : "", p->args, p->why);
+	const struct sp_opt *o = row_of(p, key);
+	return sp_opt_store(o, optarg ? optarg : o->type == SP_OPT_MAYBE ? o->def : "", p->args, p->why);
 }
 
 /* What follows "--": the program to launch, for commands that have a row for it; words for the others. */

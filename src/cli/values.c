@@ -75,6 +75,7 @@ static const char *what_it_is_not(const struct sp_opt *o)
 {
 	switch (o->type) {
 	case SP_OPT_BYTES:
+	case SP_OPT_MAYBE:
 		return "a size (as 4096, 64K or 2M)";
 	case SP_OPT_DURATION:
 		return o->unit_ns ? "a length of time (as 5, 500ms or 2m)"
@@ -123,7 +124,7 @@ static int store_number(const struct sp_opt *o, const char *text, uint64_t *fiel
 
 	if (o->type == SP_OPT_U64)
 		err = sp_text_to_u64(text, o->min, o->max, field);
-	else if (o->type == SP_OPT_BYTES)
+	else if (o->type == SP_OPT_BYTES || o->type == SP_OPT_MAYBE)
 		err = sp_text_to_bytes(text, o->min, o->max, field);
 	else
 		err = sp_text_to_duration(text, o->unit_ns, o->min, o->max, field);

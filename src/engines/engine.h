@@ -34,13 +34,20 @@ struct sp_engine_config {
 	const char *symbols_prefix;  /* before every allocator symbol; NULL: none */
 	uint64_t min_size, max_size; /* record only blocks in this range; max 0: no limit */
 	uint32_t sample_rate;        /* one call in N, 0 or 1: every one */
-	uint32_t max_blocks;         /* 0: default */
-	uint32_t max_paths;          /* 0: default */
-	bool percpu;                 /* kernel: per-cpu allocations instead of slab and pages */
-	bool wa_missing_free;        /* kernel: an allocation at a known address replaces the old block */
-	const char *replay_file;     /* engine replay */
+	uint64_t sample_bytes;       /* mean distance of sampled bytes (Poisson); 0: exact */
+	uint64_t max_memory;         /* agent: bytes in the target for its tables; 0: default */
+	uint64_t max_pause_ns;       /* agent: of one stop of the target; 0: default */
+	enum sp_engine_table { SP_TABLE_AUTO, SP_TABLE_SHADOW, SP_TABLE_HASH } table; /* agent: where live blocks are */
+	bool is_held;            /* the target is the stopped child of sp_launch_start(), in this thread */
+	uint32_t max_blocks;     /* 0: default */
+	uint32_t max_paths;      /* 0: default */
+	bool percpu;             /* kernel: per-cpu allocations instead of slab and pages */
+	bool wa_missing_free;    /* kernel: an allocation at a known address replaces the old block */
+	const char *replay_file; /* engine replay */
 	void (*on_event)(const struct sp_event *e, void *arg); /* NULL: no event stream; called from poll() */
 	void *on_event_arg;
+	void (*say)(const char *text, void *arg); /* something that the user should know, while it runs; NULL: nobody */
+	void *say_arg;
 };
 
 struct sp_engine; /* what start() made; its first member is the ops pointer */
@@ -52,6 +59,9 @@ struct sp_engine_stats {
 	uint64_t nr_rows;
 	const char *allocator; /* path of the module whose malloc is watched; NULL: none (kernel) */
 	uint64_t scale;        /* numbers were multiplied by this (sampling); 1: exact */
+	uint64_t sample_bytes; /* blocks stand for others by bytes (sp_ledger_set_sampling); 0: none does */
+	uint64_t pause_ns;     /* the target's longest stop; 0: it was never stopped */
+	uint64_t memory;       /* bytes that watching takes in the target; 0: none */
 	pid_t pid;             /* replay: whom the recording shows, 0: the kernel; other engines: 0 */
 	const char *comm;      /* replay: its name, printable, until stop(); other engines: NULL */
 };
@@ -114,8 +124,11 @@ extern const struct sp_engine_ops *const sp_engines[];
 /* By name; NULL: unknown. */
 const struct sp_engine_ops *sp_engine_find(const char *name);
 
-/* The first engine of sp_engines[] (replay excepted) whose probe() says yes; with several reasons the first is kept. */
-sp_must_check int sp_engine_choose(const struct sp_engine_config *c, const struct sp_engine_ops **ret,
-				   struct sp_why *why);
+/*
+ * The first engine of sp_engines[] (replay excepted) behind `after` (NULL: of all) whose probe() says yes. *why: why
+ * not a better one, kept when it is there already; also on success.
+ */
+sp_must_check int sp_engine_choose(const struct sp_engine_config *c, const struct sp_engine_ops *after,
+				   const struct sp_engine_ops **ret, struct sp_why *why);
 
 #endif

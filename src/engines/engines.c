@@ -26,11 +26,15 @@ static void keep_first(struct sp_why *why, const struct sp_why *reason)
 		*why = *reason;
 }
 
-int sp_engine_choose(const struct sp_engine_config *c, const struct sp_engine_ops **ret, struct sp_why *why)
+int sp_engine_choose(const struct sp_engine_config *c, const struct sp_engine_ops *after,
+		     const struct sp_engine_ops **ret, struct sp_why *why)
 {
 	int first_err = 0;
+	size_t i = 0;
 
-	for (size_t i = 0; sp_engines[i]; i++) {
+	while (after && sp_engines[i] && sp_engines[i++] != after)
+		;
+	for (; sp_engines[i]; i++) {
 		struct sp_why reason = {0};
 		int err;
 
@@ -46,5 +50,7 @@ int sp_engine_choose(const struct sp_engine_config *c, const struct sp_engine_op
 	}
 	if (first_err)
 		return first_err;
+	if (after)
+		return -ENODEV;
 	return sp_why_set(why, SP_FAULT_OURS, ENODEV, "this build has no engine for live targets");
 }

@@ -102,7 +102,7 @@ static int make_room(struct sp_history *h, const struct sp_snapshot *s, size_t n
 	return err;
 }
 
-int sp_history_add(struct sp_history *h, const struct sp_snapshot *s, size_t nr_paths)
+int sp_history_add(struct sp_history *h, const struct sp_snapshot *s, size_t nr_paths, uint64_t sample_mean)
 {
 	int err = make_room(h, s, nr_paths);
 
@@ -118,7 +118,7 @@ int sp_history_add(struct sp_history *h, const struct sp_snapshot *s, size_t nr_
 		if (!index)
 			continue;
 		uint64_t *bytes = &sp_vec_at(&h->series, struct sp_series, index - 1)->bytes[at];
-		*bytes = sp_sat_add(*bytes, b->size);
+		*bytes = sp_sat_add(*bytes, sp_weighted_bytes(sample_mean, b));
 	}
 	return 0;
 }

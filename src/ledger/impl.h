@@ -30,9 +30,22 @@ struct sp_intern {
 /* The distinct (path, size) pairs of a snapshot, for growth under a filter by size: 16 bytes a pair. */
 struct sp_size_count {
 	uint64_t size;
-	uint32_t path;
+	uint32_t key;    /* sp_size_key() */
 	uint32_t blocks; /* 0: an empty slot while the table is made */
 };
+
+#define SP_SIZE_PATH_BITS 27 /* of a key; the rest: struct sp_block's `sampled` */
+
+static inline uint32_t sp_size_key(const struct sp_block *b)
+{
+	return (b->path & ((1u << SP_SIZE_PATH_BITS) - 1)) | (uint32_t)b->sampled << SP_SIZE_PATH_BITS;
+}
+
+/* SP_NO_PATH + 1 is 0: the path's place in tables. */
+static inline uint32_t sp_size_place(const struct sp_size_count *c)
+{
+	return (c->key + 1) & ((1u << SP_SIZE_PATH_BITS) - 1);
+}
 
 struct sp_sizes {
 	struct sp_size_count *list; /* in no order */
@@ -73,6 +86,7 @@ struct sp_ledger {
 	uint64_t making_refused;
 	uint64_t interval_ns;
 	unsigned nr_snapshots;
+	uint64_t sample_mean;         /* bytes; 0: nothing is sampled */
 	uint64_t lost[SP_NR_LOST];    /* as the engine says */
 	uint64_t refused[SP_NR_LOST]; /* our own */
 };
@@ -88,6 +102,26 @@ static inline struct sp_survival *sp_survival_of(const struct sp_intern *in, uin
 {
 	return sp_vec_at(&in->survival, struct sp_survival, (uint32_t)(path + 1));
 }
+
+/* ---- weight.c ---- */
+
+/* A sum of blocks: what is known, and what sampled blocks stand for. */
+struct sp_estimate {
+	uint64_t bytes, blocks;         /* of blocks that stand for themselves */
+	double more_bytes, more_blocks; /* of sampled ones, weighted */
+	double bytes_var, blocks_var;   /* of the two before */
+};
+
+/* nr blocks of one size. `mean` and `sampled`: see sp_ledger_set_sampling(). */
+void sp_estimate_add(struct sp_estimate *e, uint64_t mean, unsigned sampled, uint64_t size, uint64_t nr);
+/* One block's, weighted. */
+uint64_t sp_weighted_bytes(uint64_t mean, const struct sp_block *b);
+uint64_t sp_estimate_bytes(const struct sp_estimate *e);
+uint64_t sp_estimate_blocks(const struct sp_estimate *e);
+
+/* Standard errors. */
+uint64_t sp_estimate_bytes_error(const struct sp_estimate *e);
+uint64_t sp_estimate_blocks_error(const struct sp_estimate *e);
 
 /* ---- sort.c ---- */
 /* Puts struct sp_block into address order; of equal addresses the last one stays. -ENOMEM: nothing has changed. */
@@ -105,7 +139,8 @@ void sp_history_init(struct sp_history *h, size_t max_paths);
 void sp_history_done(struct sp_history *h);
 void sp_history_forget(struct sp_history *h);
 /* Makes the current snapshot the last point. Paths for which there is no room have no history. -ENOMEM. */
-sp_must_check int sp_history_add(struct sp_history *h, const struct sp_snapshot *s, size_t nr_paths);
+sp_must_check int sp_history_add(struct sp_history *h, const struct sp_snapshot *s, size_t nr_paths,
+				 uint64_t sample_mean);
 /* NULL: none was kept. */
 const struct sp_series *sp_history_find(const struct sp_history *h, uint32_t path);
 

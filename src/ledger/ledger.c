@@ -9,20 +9,20 @@
 
 #define DEFAULT_MAX_BLOCKS ((size_t)16 << 20)
 #define DEFAULT_MAX_PATHS  ((size_t)256 << 10)
-/* struct sp_size_count and the index of paths count in 32 bits, and SP_NO_PATH is no id. */
-#define MOST ((size_t)UINT32_MAX - 2)
+#define MOST_BLOCKS        ((size_t)UINT32_MAX - 2)               /* struct sp_size_count counts in 32 bits */
+#define MOST_PATHS         (((size_t)1 << SP_SIZE_PATH_BITS) - 2) /* and has so many for a path; SP_NO_PATH is no id */
 
-static size_t limit(size_t asked, size_t by_default)
+static size_t limit(size_t asked, size_t by_default, size_t most)
 {
 	if (!asked)
 		return by_default;
-	return asked < MOST ? asked : MOST;
+	return asked < most ? asked : most;
 }
 
 int sp_ledger_new(const struct sp_ledger_limits *limits, struct sp_ledger **ret)
 {
-	size_t max_blocks = limit(limits ? limits->max_blocks : 0, DEFAULT_MAX_BLOCKS);
-	size_t max_paths = limit(limits ? limits->max_paths : 0, DEFAULT_MAX_PATHS);
+	size_t max_blocks = limit(limits ? limits->max_blocks : 0, DEFAULT_MAX_BLOCKS, MOST_BLOCKS);
+	size_t max_paths = limit(limits ? limits->max_paths : 0, DEFAULT_MAX_PATHS, MOST_PATHS);
 	struct sp_ledger *l = calloc(1, sizeof(*l));
 	int err;
 
@@ -91,6 +91,11 @@ const uint64_t *sp_ledger_path_pcs(const struct sp_ledger *l, uint32_t id, unsig
 	e = sp_vec_at(&l->paths.entries, struct sp_path_entry, id);
 	*ret_nr = e->nr;
 	return e->pcs;
+}
+
+void sp_ledger_set_sampling(struct sp_ledger *l, uint64_t mean_bytes)
+{
+	l->sample_mean = mean_bytes;
 }
 
 void sp_ledger_set_lost(struct sp_ledger *l, enum sp_lost_id id, uint64_t total)

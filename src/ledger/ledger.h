@@ -22,7 +22,8 @@ struct sp_block {
 	uint64_t size;     /* as requested, bytes */
 	uint64_t birth_ns; /* CLOCK_MONOTONIC */
 	uint32_t path;     /* id from sp_ledger_path(), or SP_NO_PATH */
-	uint32_t fn;       /* enum sp_fn */
+	uint16_t fn;       /* enum sp_fn */
+	uint8_t sampled;   /* 0: stands for itself; else for others, too: see sp_ledger_set_sampling() */
 };
 
 struct sp_ledger_limits {
@@ -60,6 +61,15 @@ void sp_ledger_abort(struct sp_ledger *l);
 /* The target became another program (exec): forget blocks and history; paths' ids stay valid. */
 void sp_ledger_clear(struct sp_ledger *l);
 
+/*
+ * Blocks whose `sampled` is k > 0 were chosen by bytes: each byte, and the block itself, with probability 1/m, whatever
+ * the block (Poisson), m being mean_bytes << (k - 1), k at most SP_MAX_SAMPLED. A block of size s was so chosen with p
+ * = 1 - exp(-(s + 1)/m), and sums count it 1/p times: without bias (Horvitz and Thompson, 1952). Sums of the others
+ * stay exact.
+ */
+#define SP_MAX_SAMPLED 31
+void sp_ledger_set_sampling(struct sp_ledger *l, uint64_t mean_bytes);
+
 /* Counters of what was not seen. The engine sets totals; the ledger adds its own refusals. */
 void sp_ledger_set_lost(struct sp_ledger *l, enum sp_lost_id id, uint64_t total);
 uint64_t sp_ledger_lost(const struct sp_ledger *l, enum sp_lost_id id);
@@ -75,6 +85,7 @@ struct sp_ledger_filter {
 struct sp_path_sum {
 	uint32_t path; /* id, or SP_NO_PATH: all blocks whose path is unknown */
 	uint64_t bytes, blocks;
+	uint64_t error_bytes, error_blocks; /* standard errors of these, from sampling by bytes; 0: exact */
 	int64_t growth_bytes; /* against the snapshot before (none: 0), same filter by size but no filter by age */
 	int64_t growth_blocks;
 	int64_t total_growth_bytes; /* since the first snapshot, likewise */

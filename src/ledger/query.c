@@ -7,11 +7,11 @@
 
 /* What one path comes to while the blocks pass by. */
 struct tally {
-	uint64_t bytes, blocks;         /* under the whole filter */
-	uint64_t all_bytes, all_blocks; /* whatever their age */
+	struct sp_estimate now; /* under the whole filter */
+	struct sp_estimate all; /* whatever their age */
+	uint64_t nr;            /* recorded blocks of `now` */
 	uint64_t oldest_birth_ns;
-	uint64_t previous_bytes, previous_blocks;
-	uint64_t first_bytes;
+	struct sp_estimate previous, first;
 };
 
 static const struct sp_ledger_filter no_filter;
@@ -42,14 +42,13 @@ static void tally_blocks(const struct sp_ledger *l, const struct sp_ledger_filte
 
 		if (!size_fits(f, b->size))
 			continue;
-		t->all_bytes = sp_sat_add(t->all_bytes, b->size);
-		t->all_blocks++;
+		sp_estimate_add(&t->all, l->sample_mean, b->sampled, b->size, 1);
 		if (!age_fits(l, f, b))
 			continue;
-		if (!t->blocks || b->birth_ns < t->oldest_birth_ns)
+		if (!t->nr || b->birth_ns < t->oldest_birth_ns)
 			t->oldest_birth_ns = b->birth_ns;
-		t->bytes = sp_sat_add(t->bytes, b->size);
-		t->blocks++;
+		sp_estimate_add(&t->now, l->sample_mean, b->sampled, b->size, 1);
+		t->nr++;
 	}
 }
 
@@ -59,19 +58,17 @@ static void tally_history(const struct sp_ledger *l, const struct sp_ledger_filt
 
 	for (size_t i = 0; i < l->previous.nr; i++) {
 		const struct sp_size_count *c = &l->previous.list[i];
-		struct tally *t = tally_of(tallies, c->path);
+		struct tally *t = &tallies[sp_size_place(c)];
 
-		if (size_fits(f, c->size)) {
-			t->previous_bytes = sp_sat_add(t->previous_bytes, sp_sat_mul(c->size, c->blocks));
-			t->previous_blocks += c->blocks;
-		}
+		if (size_fits(f, c->size))
+			sp_estimate_add(&t->previous, l->sample_mean, c->key >> SP_SIZE_PATH_BITS, c->size, c->blocks);
 	}
 	for (size_t i = 0; i < first->nr; i++) {
 		const struct sp_size_count *c = &first->list[i];
-		struct tally *t = tally_of(tallies, c->path);
+		struct tally *t = &tallies[sp_size_place(c)];
 
 		if (size_fits(f, c->size))
-			t->first_bytes = sp_sat_add(t->first_bytes, sp_sat_mul(c->size, c->blocks));
+			sp_estimate_add(&t->first, l->sample_mean, c->key >> SP_SIZE_PATH_BITS, c->size, c->blocks);
 	}
 }
 
@@ -89,17 +86,20 @@ static struct sp_path_sum sum_of(const struct sp_ledger *l, uint32_t path, const
 	const struct sp_survival *s = sp_survival_of(&l->paths, path);
 	struct sp_path_sum sum = {
 	    .path = path,
-	    .bytes = t->bytes,
-	    .blocks = t->blocks,
+	    .bytes = sp_estimate_bytes(&t->now),
+	    .blocks = sp_estimate_blocks(&t->now),
+	    .error_bytes = sp_estimate_bytes_error(&t->now),
+	    .error_blocks = sp_estimate_blocks_error(&t->now),
 	    .oldest_birth_ns = t->oldest_birth_ns,
 	    .old_seen = s->old_seen,
 	    .old_freed = s->old_freed,
 	};
 
 	if (l->nr_snapshots > 1) {
-		sum.growth_bytes = difference(t->all_bytes, t->previous_bytes);
-		sum.growth_blocks = difference(t->all_blocks, t->previous_blocks);
-		sum.total_growth_bytes = difference(t->all_bytes, t->first_bytes);
+		uint64_t bytes = sp_estimate_bytes(&t->all);
+		sum.growth_bytes = difference(bytes, sp_estimate_bytes(&t->previous));
+		sum.growth_blocks = difference(sp_estimate_blocks(&t->all), sp_estimate_blocks(&t->previous));
+		sum.total_growth_bytes = difference(bytes, sp_estimate_bytes(&t->first));
 	}
 	return sum;
 }
@@ -160,7 +160,7 @@ static int push_sums(const struct sp_ledger *l, struct tally *tallies, size_t nr
 	for (size_t i = 0; i < nr && !err; i++) {
 		struct sp_path_sum sum;
 
-		if (!tallies[i].blocks)
+		if (!tallies[i].nr)
 			continue;
 		sum = sum_of(l, (uint32_t)i - 1, &tallies[i]);
 		err = sp_vec_push(ret, &sum);

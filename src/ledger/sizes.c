@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What a snapshot comes to by (path, size), so that growth can be told under any filter by size when its blocks are
- * gone. There are few distinct pairs in real programs; a target that makes them all different costs 16 bytes a block.
+ * What a snapshot comes to by (path, sampled, size), so that growth can be told under any filter by size when its
+ * blocks are gone. There are few distinct pairs in real programs; a target that makes them all different costs 16 bytes
+ * a block.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -17,21 +18,21 @@ struct table {
 	size_t nr;
 };
 
-static size_t first_index(const struct table *t, uint32_t path, uint64_t size)
+static size_t first_index(const struct table *t, uint32_t key, uint64_t size)
 {
 	uint64_t h = size * 0x9e3779b97f4a7c15ull ^ (uintptr_t)t->slots;
 
-	h = ((h ^ (h >> 32)) + path) * 0xbf58476d1ce4e5b9ull;
+	h = ((h ^ (h >> 32)) + key) * 0xbf58476d1ce4e5b9ull;
 	h = (h ^ (h >> 29)) * 0x94d049bb133111ebull;
 	return (size_t)(h ^ (h >> 32)) & (t->cap - 1);
 }
 
 /* The pair's slot, or the empty one where it belongs. */
-static struct sp_size_count *find_slot(const struct table *t, uint32_t path, uint64_t size)
+static struct sp_size_count *find_slot(const struct table *t, uint32_t key, uint64_t size)
 {
-	size_t i = first_index(t, path, size);
+	size_t i = first_index(t, key, size);
 
-	while (t->slots[i].blocks && (t->slots[i].size != size || t->slots[i].path != path))
+	while (t->slots[i].blocks && (t->slots[i].size != size || t->slots[i].key != key))
 		i = (i + 1) & (t->cap - 1);
 	return &t->slots[i];
 }
@@ -44,7 +45,7 @@ static int set_cap(struct table *t, size_t cap)
 		return -ENOMEM;
 	for (size_t i = 0; i < t->cap; i++)
 		if (t->slots[i].blocks)
-			*find_slot(&bigger, t->slots[i].path, t->slots[i].size) = t->slots[i];
+			*find_slot(&bigger, t->slots[i].key, t->slots[i].size) = t->slots[i];
 	free(t->slots);
 	*t = bigger;
 	return 0;
@@ -60,9 +61,9 @@ static int count_block(struct table *t, const struct sp_block *b)
 		if (err)
 			return err;
 	}
-	s = find_slot(t, b->path, b->size);
+	s = find_slot(t, sp_size_key(b), b->size);
 	t->nr += !s->blocks;
-	*s = (struct sp_size_count){.size = b->size, .path = b->path, .blocks = s->blocks + 1};
+	*s = (struct sp_size_count){.size = b->size, .key = sp_size_key(b), .blocks = s->blocks + 1};
 	return 0;
 }
 

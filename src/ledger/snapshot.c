@@ -55,7 +55,7 @@ int sp_ledger_block(struct sp_ledger *l, const struct sp_block *b)
 {
 	int err;
 
-	if (!l->is_making || (b->path != SP_NO_PATH && b->path >= l->paths.entries.nr))
+	if (!l->is_making || (b->path != SP_NO_PATH && b->path >= l->paths.entries.nr) || b->sampled > SP_MAX_SAMPLED)
 		return -EINVAL;
 	err = sp_vec_push(&l->making.blocks, b);
 	if (err == -ENOSPC)
@@ -126,7 +126,8 @@ static int prepare(struct sp_ledger *l, struct sp_sizes *ret_previous)
 		return -ENOMEM;
 	err = l->nr_snapshots ? sp_sizes_make(&l->current.blocks, ret_previous) : 0;
 	if (!err)
-		err = sp_history_add(&l->history, &l->making, l->paths.entries.nr); /* last: it cannot be taken back */
+		err = sp_history_add(&l->history, &l->making, l->paths.entries.nr,
+				     l->sample_mean); /* last: it cannot be taken back */
 	if (err)
 		sp_sizes_done(ret_previous);
 	return err;

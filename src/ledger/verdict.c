@@ -32,14 +32,13 @@
 
 /* What one pass over the blocks tells of a path. */
 struct tally {
-	uint64_t bytes, blocks;
+	struct sp_estimate sum;
 	uint64_t births[SP_BIRTH_SPANS];
 };
 
-static void tally_block(struct tally *t, const struct sp_block *b, uint64_t begin_ns, uint64_t span_ns)
+static void tally_block(struct tally *t, const struct sp_block *b, uint64_t mean, uint64_t begin_ns, uint64_t span_ns)
 {
-	t->bytes = sp_sat_add(t->bytes, b->size);
-	t->blocks++;
+	sp_estimate_add(&t->sum, mean, b->sampled, b->size, 1);
 	if (b->birth_ns < begin_ns || !span_ns)
 		return;
 	uint64_t at = (uint64_t)((__uint128_t)(b->birth_ns - begin_ns) * SP_BIRTH_SPANS / span_ns);
@@ -118,8 +117,8 @@ static int judge_all(const struct sp_ledger *l, const struct tally *tallies, str
 		const struct sp_survival *s = sp_survival_of(&l->paths, path);
 		struct sp_verdict v = {
 		    .path = path,
-		    .bytes = tallies[i].bytes,
-		    .blocks = tallies[i].blocks,
+		    .bytes = sp_estimate_bytes(&tallies[i].sum),
+		    .blocks = sp_estimate_blocks(&tallies[i].sum),
 		    .old_seen = s->old_seen,
 		    .old_freed = s->old_freed,
 		    .span_ns = l->current.now_ns - h->times_ns[0],
@@ -147,7 +146,8 @@ int sp_ledger_verdicts(const struct sp_ledger *l, struct sp_vec *ret)
 		return -ENOMEM;
 	for (size_t i = 0; i < l->current.blocks.nr; i++) {
 		const struct sp_block *b = sp_vec_at(&l->current.blocks, struct sp_block, i);
-		tally_block(&tallies[(uint32_t)(b->path + 1)], b, h->times_ns[0], l->current.now_ns - h->times_ns[0]);
+		tally_block(&tallies[(uint32_t)(b->path + 1)], b, l->sample_mean, h->times_ns[0],
+			    l->current.now_ns - h->times_ns[0]);
 	}
 	int err = judge_all(l, tallies, ret);
 	if (err)

@@ -113,6 +113,8 @@ static void put_sum(struct sp_jsonw *w, const struct sp_view *v, const struct sp
 {
 	put_u64(w, "bytes", s->bytes);
 	put_u64(w, "blocks", s->blocks);
+	put_u64(w, "error_bytes", s->error_bytes);
+	put_u64(w, "error_blocks", s->error_blocks);
 	put_i64(w, "growth_bytes", s->growth_bytes);
 	put_i64(w, "growth_blocks", s->growth_blocks);
 	put_i64(w, "total_growth_bytes", s->total_growth_bytes);
@@ -152,6 +154,7 @@ static void put_head(struct sp_jsonw *w, const struct sp_view *v)
 	put_bool(w, "target_ended", v->target_ended);
 	put_u64(w, "interval_ms", v->interval_ns / NS_PER_MS);
 	put_u64(w, "scale", v->scale);
+	put_u64(w, "sample_bytes", v->sample_bytes);
 	sp_jsonw_key(w, "filter");
 	sp_jsonw_object(w);
 	put_u64(w, "older_ms", v->filter.min_age_ns / NS_PER_MS);

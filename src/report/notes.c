@@ -25,22 +25,41 @@ const char *sp_report_clock(char buf[SP_CLOCK_SIZE], const struct sp_view *v, co
 	return buf;
 }
 
-unsigned sp_report_error_percent(uint64_t blocks, uint64_t scale)
+/* (scale - 1) / blocks is the square of the relative error of a binomial count. */
+static unsigned percent_of_calls(uint64_t blocks, uint64_t scale)
 {
 	unsigned percent = 0;
 
-	if (scale < 2)
-		return 0;
 	while (percent < 999 && (__uint128_t)percent * percent * blocks < (__uint128_t)10000 * (scale - 1))
 		percent++;
 	return percent;
 }
 
+unsigned sp_report_error_percent(const struct sp_view *v, const struct sp_path_sum *s)
+{
+	if (v->scale > 1)
+		return percent_of_calls(s->blocks, v->scale);
+	if (!s->error_bytes || !s->bytes)
+		return 0;
+	__uint128_t percent = ((__uint128_t)s->error_bytes * 100 + s->bytes - 1) / s->bytes;
+	return percent < 999 ? (unsigned)percent : 999;
+}
+
+bool sp_report_is_sampled(const struct sp_view *v)
+{
+	return v->scale > 1 || v->sample_bytes;
+}
+
 void sp_report_sampled(struct sp_out *out, const struct sp_view *v, const char *indent)
 {
+	char mean[16];
+
 	if (v->scale > 1)
 		sp_out_printf(out, "%ssampled: one call in %" PRIu64 ", sums are multiplied by %" PRIu64 "\n", indent,
 			      v->scale, v->scale);
+	if (v->sample_bytes)
+		sp_out_printf(out, "%ssampled: about one block every %s was recorded, sums are estimates\n", indent,
+			      sp_text_bytes(mean, sizeof(mean), v->sample_bytes));
 }
 
 void sp_report_lost(struct sp_out *out, const struct sp_view *v, const char *indent, const char *separator)

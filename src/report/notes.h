@@ -21,10 +21,12 @@ void sp_report_sampled(struct sp_out *out, const struct sp_view *v, const char *
  */
 void sp_report_lost(struct sp_out *out, const struct sp_view *v, const char *indent, const char *separator);
 
+bool sp_report_is_sampled(const struct sp_view *v);
+
 /*
- * Standard error in percent of a number of blocks that was recorded one in `scale` and multiplied (binomial: the square
- * root of (scale - 1) / blocks), at most 999. 0: exact. Of their bytes, too, as long as the blocks are alike.
+ * Standard error of a path's bytes in percent, at most 999; 0: exact. Where one call in N was recorded: of its blocks
+ * (the square root of (N - 1) / blocks), and of their bytes as long as the blocks are alike.
  */
-unsigned sp_report_error_percent(uint64_t blocks, uint64_t scale);
+unsigned sp_report_error_percent(const struct sp_view *v, const struct sp_path_sum *s);
 
 #endif

@@ -138,10 +138,10 @@ static void put_sum(struct sp_page *p, size_t rank, const struct sp_path_sum *s)
 	snprintf(cell, sizeof(cell), "%9s", sp_text_bytes(bytes, sizeof(bytes), s->bytes));
 	sp_page_put(p, SP_PAINT_BOLD, cell);
 	sp_out_printf(&p->out, " in %*" PRIu64 " block%s", (int)p->blocks_digits, s->blocks, plural(s->blocks));
-	if (s->blocks == 1 && (p->v->interval_ns || p->v->scale > 1)) /* what follows stands in a column */
+	if (s->blocks == 1 && (p->v->interval_ns || sp_report_is_sampled(p->v))) /* what follows stands in a column */
 		sp_out_puts(&p->out, " ");
-	if (p->v->scale > 1)
-		sp_out_printf(&p->out, " +-%u%%", sp_report_error_percent(s->blocks, p->v->scale));
+	if (sp_report_is_sampled(p->v))
+		sp_out_printf(&p->out, " +-%u%%", sp_report_error_percent(p->v, s));
 	put_growth(p, s->growth_bytes);
 	sp_out_puts(&p->out, "\n");
 	put_survival(p, s);
@@ -203,6 +203,8 @@ static void put_notes(struct sp_page *p)
 	sp_report_sampled(&p->out, p->v, "");
 	if (p->v->scale > 1 && p->v->nr_paths)
 		sp_out_puts(&p->out, "         +- is the standard error when the blocks of a path are of one size\n");
+	else if (p->v->sample_bytes && p->v->nr_paths)
+		sp_out_puts(&p->out, "         +- is the standard error\n");
 	sp_report_lost(&p->out, p->v, "", "\n          ");
 }
 

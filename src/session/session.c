@@ -31,6 +31,7 @@ static void complete_view(struct sp_session *s, struct sp_view *v)
 	v->nr_report = ++s->nr_reports;
 	v->target_ended = s->has_ended && !s->is_recording;
 	v->stats = s->stats;
+	v->sample_bytes = s->stats.sample_bytes;
 }
 
 static int make_view(struct sp_session *s, struct sp_view_store **ret_store, struct sp_view *ret)

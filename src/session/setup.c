@@ -132,43 +132,82 @@ static int make_ledger(struct sp_session *s)
 
 /* ---- the engine ---- */
 
-static int choose_engine(struct sp_session *s, const struct sp_engine_config *c)
+static int start_named(struct sp_session *s, const struct sp_engine_config *c)
 {
-	if (!s->o->engine || !strcmp(s->o->engine, "auto"))
-		return sp_engine_choose(c, &s->ops, s->why);
 	s->ops = sp_engine_find(s->o->engine);
 	if (!s->ops)
 		return sp_why_set(s->why, SP_FAULT_USAGE, EINVAL, "no engine is called '%s'", s->o->engine);
-	return s->ops->probe(c, s->why);
+	int r = s->ops->probe(c, s->why);
+	return r < 0 ? r : s->ops->start(c, &s->engine, s->why);
 }
 
-static void say_watching(struct sp_session *s)
+/* The best engine that can be started. *ret_instead: why it is not a better one. On failure the best one's reason. */
+static int start_best(struct sp_session *s, const struct sp_engine_config *c, struct sp_why *ret_instead)
 {
-	char functions[48] = "", allocator[300] = "", ready[16];
+	const struct sp_engine_ops *tried = NULL;
+	int r, first_err = 0;
+
+	while (!(r = sp_engine_choose(c, tried, &s->ops, ret_instead))) {
+		struct sp_why reason = {0};
+
+		r = s->ops->start(c, &s->engine, &reason);
+		if (!r)
+			return 0;
+		if (!sp_why_is_set(ret_instead))
+			*ret_instead = reason;
+		first_err = first_err ? first_err : r;
+		tried = s->ops;
+	}
+	if (s->why && !sp_why_is_set(s->why))
+		*s->why = *ret_instead;
+	return first_err ? first_err : r;
+}
+
+static void say_watching(struct sp_session *s, const struct sp_why *instead)
+{
+	char functions[48] = "", allocator[300] = "", ready[16], why_not[640] = "", pause[40] = "", span[16];
 
 	if (s->stats.nr_functions)
 		snprintf(functions, sizeof(functions), ", %u function%s", s->stats.nr_functions,
 			 s->stats.nr_functions == 1 ? "" : "s");
 	if (s->stats.allocator)
 		snprintf(allocator, sizeof(allocator), " of %s", s->stats.allocator);
-	sp_session_notice(s, SP_NOTICE_WATCHING, sp_session_pid(s), "engine %s%s%s, ready in %s", s->ops->name,
-			  functions, allocator, sp_text_duration(ready, sizeof(ready), s->stats.start_ns));
+	if (s->stats.pause_ns)
+		snprintf(pause, sizeof(pause), ", stopped for %s",
+			 sp_text_duration(span, sizeof(span), s->stats.pause_ns));
+	if (sp_why_is_set(instead) && s->proc)
+		snprintf(why_not, sizeof(why_not), " (%s)", instead->what);
+	sp_session_notice(s, SP_NOTICE_WATCHING, sp_session_pid(s), "engine %s%s%s%s, ready in %s%s", s->ops->name,
+			  why_not, functions, allocator, sp_text_duration(ready, sizeof(ready), s->stats.start_ns),
+			  pause);
 	if (s->stats.scale > 1)
 		sp_session_notice(s, SP_NOTICE_INFO, sp_session_pid(s),
 				  "sampling: one call in %llu is recorded, sums are multiplied by it",
 				  (unsigned long long)s->stats.scale);
+	if (s->stats.sample_bytes)
+		sp_session_notice(s, SP_NOTICE_INFO, sp_session_pid(s),
+				  "sampling: about one block every %s is recorded, sums are estimates",
+				  sp_text_bytes(ready, sizeof(ready), s->stats.sample_bytes));
+}
+
+static void say(const char *text, void *arg)
+{
+	struct sp_session *s = arg;
+
+	sp_session_notice(s, SP_NOTICE_INFO, sp_session_pid(s), "%s", text);
 }
 
 static int start_engine(struct sp_session *s)
 {
 	struct sp_engine_config c = s->o->engine_config;
+	struct sp_why instead = {0};
 	int r;
 
 	c.target = s->proc;
-	r = choose_engine(s, &c);
-	if (r < 0)
-		return r;
-	r = s->ops->start(&c, &s->engine, s->why);
+	c.is_held = s->launch != NULL;
+	c.say = say;
+	c.say_arg = s;
+	r = s->o->engine && strcmp(s->o->engine, "auto") != 0 ? start_named(s, &c) : start_best(s, &c, &instead);
 	if (r < 0)
 		return r;
 	s->ops = s->engine->ops; /* one of an engine's modes may have a table of its own */
@@ -177,7 +216,7 @@ static int start_engine(struct sp_session *s)
 		s->symbolizer = s->ops->symbolizer(s->engine);
 	if (s->is_recording)
 		sp_session_notice(s, SP_NOTICE_TARGET, s->stats.pid, "%s", s->stats.comm ? s->stats.comm : "");
-	say_watching(s);
+	say_watching(s, &instead);
 	return 0;
 }
 

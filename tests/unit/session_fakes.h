@@ -246,7 +246,7 @@ static enum sp_engine_news engine_poll(struct sp_engine *e, struct sp_ledger *l)
 
 static int engine_read(struct sp_engine *e, struct sp_ledger *l, struct sp_why *why)
 {
-	const struct sp_block block = {0x1000, 100, 1, SP_NO_PATH, SP_FN_MALLOC};
+	const struct sp_block block = {0x1000, 100, 1, SP_NO_PATH, SP_FN_MALLOC, 0};
 
 	(void)e;
 	if (failable_step("read", why))
@@ -297,9 +297,12 @@ const struct sp_engine_ops *sp_engine_find(const char *name)
 	return !strcmp(name, "fake") ? &ops : NULL;
 }
 
-int sp_engine_choose(const struct sp_engine_config *c, const struct sp_engine_ops **ret, struct sp_why *why)
+int sp_engine_choose(const struct sp_engine_config *c, const struct sp_engine_ops *after,
+		     const struct sp_engine_ops **ret, struct sp_why *why)
 {
 	(void)c;
+	if (after)
+		return -ENODEV;
 	if (failable_step("choose", why))
 		return -EPERM;
 	*ret = &ops;

@@ -310,7 +310,7 @@ static void trace_ranks_by_growth_and_talks_on_stderr(void **state)
 static void trace_passes_every_option_on(void **state)
 {
 	(void)state;
-	run("seep trace 7 --json -a --older 0 --top 0 --sort age --sample 4 --obj /lib/x --symbols-prefix je_ "
+	run("seep trace 7 --json -a --older 0 --top 0 --sort age --sample-rate 4 --obj /lib/x --symbols-prefix je_ "
 	    "--debuginfod --no-lines --max-blocks 5 --max-paths 6 --engine bpf --color always");
 	assert_string_equal(fake.writer, "json");
 	assert_int_equal(fake.seen.list, SP_LIST_PATH);

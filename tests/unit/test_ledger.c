@@ -4,6 +4,8 @@
 
 #include "ledger_fixture.h"
 
+#include <math.h>
+
 static void equal_paths_have_equal_ids_and_keep_their_pcs(void **state)
 {
 	struct sp_ledger *l = ledger_new(0, 0);
@@ -432,6 +434,84 @@ static void answers_are_appended_and_a_failing_one_takes_nothing_away(void **sta
 	sp_ledger_free(l);
 }
 
+/* As the agent does it: a byte of its budget for the block itself. Deterministic: xorshift. */
+static bool is_chosen(uint64_t *random, uint64_t size, double mean)
+{
+	*random ^= *random << 13;
+	*random ^= *random >> 7;
+	*random ^= *random << 17;
+	return (double)(*random >> 11) * 0x1p-53 < -expm1(-(double)(size + 1) / mean);
+}
+
+/* nr blocks of that size, sampled at mean << (sampled - 1). */
+static void add_sampled(struct sp_ledger *l, uint64_t mean, uint8_t sampled, uint64_t nr, uint64_t size, uint32_t path)
+{
+	uint64_t random = 88172645463325252ull + size;
+
+	for (uint64_t i = 0; i < nr; i++) {
+		struct sp_block b = {.addr = (uint64_t)path << 40 | size << 24 | (i + 1) << 4,
+				     .size = size,
+				     .birth_ns = 1,
+				     .path = path,
+				     .fn = SP_FN_MALLOC,
+				     .sampled = sampled};
+		if (!sampled || is_chosen(&random, size, (double)(mean << (sampled - 1))))
+			assert_int_equal(sp_ledger_block(l, &b), 0);
+	}
+}
+
+static void assert_near(uint64_t got, uint64_t want, uint64_t error)
+{
+	uint64_t off = got > want ? got - want : want - got;
+
+	assert_true(error && off < 4 * error);
+	assert_true(error < want / 10);
+}
+
+static void sampled_blocks_stand_for_others_without_bias_and_exact_ones_for_themselves(void **state)
+{
+	struct sp_ledger *l = ledger_new(0, 0);
+	uint32_t small = path_add(l, 0x1000), both = path_add(l, 0x2000), exact = path_add(l, 0x3000);
+
+	(void)state;
+	sp_ledger_set_sampling(l, 4096);
+	assert_int_equal(sp_ledger_begin(l, 10), 0);
+	add_sampled(l, 4096, 1, 50000, 48, small);
+	add_sampled(l, 4096, 2, 20000, 500, both); /* the mean has been doubled meanwhile */
+	add_sampled(l, 4096, 0, 1000, 100, both);
+	add_sampled(l, 4096, 0, 7, 1000000, exact);
+	assert_int_equal(sp_ledger_end(l), 0);
+
+	struct sp_path_sum s = ask_path(l, NULL, small);
+	assert_near(s.blocks, 50000, s.error_blocks);
+	assert_near(s.bytes, 50000 * 48, s.error_bytes);
+	s = ask_path(l, NULL, both);
+	assert_near(s.blocks, 21000, s.error_blocks);
+	assert_near(s.bytes, 20000 * 500 + 1000 * 100, s.error_bytes);
+	s = ask_path(l, NULL, exact);
+	assert_int_equal(s.bytes, 7000000);
+	assert_int_equal(s.blocks, 7);
+	assert_int_equal(s.error_bytes + s.error_blocks, 0);
+	sp_ledger_free(l);
+}
+
+static void growth_of_sampled_blocks_is_weighted_and_an_unknown_path_keeps_its_place(void **state)
+{
+	struct sp_ledger *l = ledger_new(0, 0);
+
+	(void)state;
+	sp_ledger_set_sampling(l, 4096);
+	for (uint64_t round = 1; round <= 2; round++) {
+		assert_int_equal(sp_ledger_begin(l, round * 10), 0);
+		add_sampled(l, 4096, 1, 20000 * round, 100, SP_NO_PATH);
+		assert_int_equal(sp_ledger_end(l), 0);
+	}
+	struct sp_path_sum s = ask_path(l, NULL, SP_NO_PATH);
+	assert_near((uint64_t)s.growth_bytes, 20000 * 100, s.error_bytes);
+	assert_near((uint64_t)s.growth_blocks, 20000, s.error_blocks);
+	sp_ledger_free(l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -451,6 +531,8 @@ int main(void)
 	    cmocka_unit_test(clear_forgets_history_but_not_paths),
 	    cmocka_unit_test(a_full_ledger_refuses_counts_and_goes_on),
 	    cmocka_unit_test(sums_stay_at_the_top_instead_of_wrapping),
+	    cmocka_unit_test(sampled_blocks_stand_for_others_without_bias_and_exact_ones_for_themselves),
+	    cmocka_unit_test(growth_of_sampled_blocks_is_weighted_and_an_unknown_path_keeps_its_place),
 	    cmocka_unit_test(sorts_are_total_orders),
 	    cmocka_unit_test(answers_are_appended_and_a_failing_one_takes_nothing_away),
 	};

@@ -58,7 +58,7 @@ static void model_alloc(struct model *m)
 	new->b.size = random_below(m, 4) ? 16 * random_below(m, 8) : random_below(m, 100000);
 	new->b.birth_ns = m->clock_ns++;
 	new->b.path = random_below(m, 10) ? m->paths[random_below(m, NR_PATHS)] : SP_NO_PATH;
-	new->b.fn = (uint32_t)random_below(m, SP_NR_FNS);
+	new->b.fn = (uint16_t)random_below(m, SP_NR_FNS);
 }
 
 static void model_work(struct model *m)

@@ -27,7 +27,7 @@ static uint32_t chance(struct world *w, uint32_t below)
 static void allocate(struct world *w, uint64_t size)
 {
 	assert_true(w->nr < MAX_LIVE);
-	w->live[w->nr++] = (struct sp_block){w->next_addr += 4096, size, w->now, w->path, SP_FN_MALLOC};
+	w->live[w->nr++] = (struct sp_block){w->next_addr += 4096, size, w->now, w->path, SP_FN_MALLOC, 0};
 }
 
 static void release(struct world *w, size_t i)

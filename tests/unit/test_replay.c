@@ -509,7 +509,7 @@ static void engines_are_found_by_name_and_replay_is_never_chosen(void **state)
 	assert_null(sp_engine_find("no such engine"));
 	for (size_t i = 0; sp_engines[i]; i++)
 		assert_ptr_equal(sp_engine_find(sp_engines[i]->name), sp_engines[i]);
-	if (sp_engine_choose(&c, &ops, &why) == 0)
+	if (sp_engine_choose(&c, NULL, &ops, &why) == 0)
 		assert_ptr_not_equal(ops, &sp_engine_replay);
 	else
 		assert_true(sp_why_is_set(&why) && !ops);

@@ -25,8 +25,10 @@ static void a_report_is_one_line_with_the_documented_keys(void **state)
 	    sp_report_json, &f.view, (struct sp_report_options){0},
 	    "{\"schema\":\"seep/1\",\"kind\":\"outstanding\",\"time\":\"2023-11-15T03:00:41.123Z\",\"engine\":\"bpf\","
 	    "\"pid\":12512,\"comm\":\"app\",\"kernel\":false,\"report\":2,\"last\":false,\"target_ended\":false,"
-	    "\"interval_ms\":5000,\"scale\":1,\"filter\":{\"older_ms\":500,\"min_size\":0,\"max_size\":null},"
-	    "\"totals\":{\"bytes\":41205,\"blocks\":6,\"paths\":2},\"paths\":[{\"bytes\":40960,\"blocks\":5,"
+	    "\"interval_ms\":5000,\"scale\":1,\"sample_bytes\":0,\"filter\":{\"older_ms\":500,\"min_size\":0,\"max_"
+	    "size\":null},"
+	    "\"totals\":{\"bytes\":41205,\"blocks\":6,\"paths\":2},\"paths\":[{\"bytes\":40960,\"blocks\":5,\"error_"
+	    "bytes\":0,\"error_blocks\":0,"
 	    "\"growth_bytes\":24576,\"growth_blocks\":3,\"total_growth_bytes\":40960,\"oldest_ms\":12500,"
 	    "\"survival\":{\"seen\":340,\"freed\":12},\"frames\":[{\"function\":\"start_thread\",\"offset\":219,"
 	    "\"module\":\"libc.so.6\",\"module_path\":\"/usr/lib/libc.so.6\","

@@ -24,7 +24,7 @@ struct scene {
 
 static int add(struct scene *s, uint64_t addr, uint64_t size, uint64_t birth_ns, uint32_t path)
 {
-	const struct sp_block block = {addr, size, birth_ns, path, SP_FN_MALLOC};
+	const struct sp_block block = {addr, size, birth_ns, path, SP_FN_MALLOC, 0};
 
 	return sp_ledger_block(s->ledger, &block);
 }

@@ -96,9 +96,9 @@ static inline void fixture_init(struct fixture *f)
 	memset(f, 0, sizeof(*f));
 	fixture_leak(f);
 	fixture_other(f);
-	f->list[0] = (struct sp_block){0x7f8f70861210, 8192, FIXTURE_NOW_NS - 2000000000u, 1, SP_FN_MALLOC};
-	f->list[1] = (struct sp_block){0x7f8f70863220, 8192, FIXTURE_NOW_NS - 1000000000u, 1, SP_FN_MALLOC};
-	f->list[2] = (struct sp_block){0x7f8f70900000, 245, FIXTURE_NOW_NS - 800000000u, 2, SP_FN_MALLOC};
+	f->list[0] = (struct sp_block){0x7f8f70861210, 8192, FIXTURE_NOW_NS - 2000000000u, 1, SP_FN_MALLOC, 0};
+	f->list[1] = (struct sp_block){0x7f8f70863220, 8192, FIXTURE_NOW_NS - 1000000000u, 1, SP_FN_MALLOC, 0};
+	f->list[2] = (struct sp_block){0x7f8f70900000, 245, FIXTURE_NOW_NS - 800000000u, 2, SP_FN_MALLOC, 0};
 	f->view = (struct sp_view){
 	    .engine = "bpf",
 	    .pid = 12512,

@@ -32,7 +32,7 @@ static void mapping_event(struct sp_bpf_store *s, const struct sp_bpf_event *e)
 		    .size = e->size,
 		    .birth_ns = e->time_ns,
 		    .path = sp_bpf_paths_id(&s->paths, s->ledger, e->path),
-		    .fn = e->fn,
+		    .fn = (uint16_t)e->fn,
 		};
 		err = sp_watch_mappings_add(&s->mappings, &b);
 	} else if (e->kind == SP_BEV_UNMAP) {
@@ -150,7 +150,7 @@ static int take_batch(struct sp_bpf_store *s, struct batch *b, uint32_t nr, uint
 		struct sp_block block = {.addr = SP_BLOCK_KEY(b->keys[i], s->nr_execs),
 					 .size = v->size,
 					 .birth_ns = v->birth_ns,
-					 .fn = v->fn};
+					 .fn = (uint16_t)v->fn};
 		if (v->birth_ns < s->exec_ns) {
 			b->keys[(*ret_nr_void)++] = b->keys[i];
 			continue;

@@ -5,7 +5,7 @@
 #include "engines/replay/impl.h"
 
 /* The symbol of a function that makes blocks; "-": not known, SP_NR_FNS. */
-static bool find_fn(const char *symbol, uint32_t *ret)
+static bool find_fn(const char *symbol, uint16_t *ret)
 {
 	static const struct {
 		const char *symbol;
@@ -19,10 +19,10 @@ static bool find_fn(const char *symbol, uint32_t *ret)
 	*ret = SP_NR_FNS;
 	if (!sp_replay_known(symbol))
 		return true;
-	for (uint32_t i = 0; i < SP_ARRAY_SIZE(fns); i++) {
+	for (size_t i = 0; i < SP_ARRAY_SIZE(fns); i++) {
 		if (strcmp(fns[i].symbol, symbol) != 0)
 			continue;
-		*ret = i;
+		*ret = (uint16_t)i;
 		return fns[i].kind != SP_KIND_FREE && fns[i].kind != SP_KIND_MUNMAP && fns[i].kind != SP_KIND_THROW;
 	}
 	return false;
