@@ -6,6 +6,7 @@
 #include "cli/options.h"
 #include "engines/engines.h"
 #include "ledger/ledger.h"
+#include "report/report.h"
 
 #define NS_PER_MS  1000000ull
 #define NS_PER_SEC 1000000000ull
@@ -23,6 +24,12 @@ static const struct sp_choice tables[] = {
     {"auto", SP_TABLE_AUTO}, {"shadow", SP_TABLE_SHADOW}, {"hash", SP_TABLE_HASH}, {NULL, 0}};
 
 static const struct sp_choice colors[] = {{"auto", 0}, {"always", 0}, {"never", 0}, {NULL, 0}};
+
+static const struct sp_choice formats[] = {
+#define ROW(name, fn, once) {#name, SP_REPORT_##fn},
+    SP_REPORT_FORMATS(ROW)
+#undef ROW
+	{NULL, 0}};
 
 /* The type of a row and the type of its field agree, or this does not compile. */
 #define FIELD(ctype, f)                                                                                                \
@@ -96,6 +103,8 @@ const struct sp_opt sp_opts[] = {
     {"max-size", "BYTES", 'Z', BYTES(max_size, 1), NULL, T | K | M, 0, "leave out larger blocks"},
     {"show-pc", NULL, 0, FLAG(show_pc), NULL, M, 0, "print the address of each frame, as newer bcc does"},
     {"json", NULL, 0, FLAG(json), NULL, T | K, 0, "print each report as one JSON object on one line"},
+    {"format", "FORMAT", 0, CHOICE(format, formats), "text", T, 0,
+     "how to print a report; folded (for flame graphs) and pprof hold every call path, and only of the last report"},
     {"color", "WHEN", 0, CHOICE(color, colors), "auto", T | K, 0,
      "colours; auto: on a terminal, unless NO_COLOR is set"},
     {"debuginfod", NULL, 0, FLAG(debuginfod), NULL, T, 0,

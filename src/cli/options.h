@@ -33,7 +33,7 @@ struct sp_args {
 	uint64_t interval_ns, count;
 	uint64_t older_ns, top, min_size, max_size, sample_rate, sample_bytes, max_blocks, max_paths;
 	uint64_t max_memory, max_pause_ns;
-	const struct sp_choice *sort, *engine, *color, *table;
+	const struct sp_choice *sort, *engine, *color, *table, *format;
 	char *const *argv; /* the program to launch, NULL-terminated; NULL: none */
 };
 

@@ -95,6 +95,16 @@ int sp_run_init(struct sp_run *run, const struct sp_cli *cli, const struct sp_ar
 	return 0;
 }
 
+void sp_run_set_format(struct sp_run *run, enum sp_report_format f)
+{
+	const struct sp_report_writer *w = sp_report_writer(f);
+
+	run->write = w->write;
+	run->only_last = w->once;
+	if (w->once)
+		run->session.top = 0;
+}
+
 int sp_run_talk_stderr(const struct sp_run *run, enum sp_notice n, pid_t pid, const char *text)
 {
 	bool is_recording = run->session.engine_config.replay_file != NULL;
@@ -115,6 +125,8 @@ static int on_report(const struct sp_view *v, void *arg)
 {
 	struct sp_run *run = arg;
 
+	if (run->only_last && !v->is_last)
+		return 0;
 	if (!run->write_err)
 		run->write_err = run->write(stdout, v, &run->report);
 	return run->write_err;

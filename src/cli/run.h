@@ -11,7 +11,8 @@ struct sp_run {
 	const struct sp_cli *cli;
 	struct sp_session_options session;
 	struct sp_report_options report;
-	int (*write)(FILE *out, const struct sp_view *v, const struct sp_report_options *o);
+	sp_report_fn *write;
+	bool only_last; /* nothing is written before the last report */
 	/* What the session has to say; returns 0 or -errno of stdout. */
 	int (*talk)(const struct sp_run *run, enum sp_notice n, pid_t pid, const char *text);
 	const void *talk_arg; /* the command's own */
@@ -24,6 +25,9 @@ struct sp_run {
  */
 sp_must_check int sp_run_init(struct sp_run *run, const struct sp_cli *cli, const struct sp_args *args,
 			      struct sp_why *why);
+
+/* The writer of a format; one that describes an instant gets every path, once. */
+void sp_run_set_format(struct sp_run *run, enum sp_report_format f);
 
 /* Runs the session to its end; prints what went wrong. Returns the exit status. */
 int sp_run_session(struct sp_run *run);

@@ -16,8 +16,9 @@ static int init(struct sp_run *run, const struct sp_cli *cli, const struct sp_ar
 	err = sp_run_init(run, cli, args, why);
 	if (err)
 		return err;
-	run->write = args->json ? sp_report_json : sp_report_trace;
-	run->session.list = args->list ? SP_LIST_PATH : SP_LIST_NONE;
+	sp_run_set_format(run, args->json ? SP_REPORT_json : (enum sp_report_format)args->format->value);
+	if (args->list)
+		run->session.list = run->write == sp_report_memleak ? SP_LIST_ALL : SP_LIST_PATH;
 	return 0;
 }
 
@@ -34,6 +35,8 @@ static const struct sp_example examples[] = {
     {"1234 10 6", "process 1234, every 10 seconds, six reports"},
     {"--list --older 0 --sort size app", "with the address, size and age of each block, new ones too, largest first"},
     {"--json 1234 1 1 | jq .paths[0]", "for programs: one JSON object a report"},
+    {"--format folded 1234 30 1 | flamegraph.pl", "a flame graph of what 30 seconds have left outstanding"},
+    {"--format pprof 1234 30 1 | go tool pprof -top /dev/stdin", "the same for pprof and its kin"},
     {"1 -- ./app --port 80", "start ./app and watch it from its first instruction, a report every second"},
     {NULL, NULL},
 };

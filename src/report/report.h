@@ -11,6 +11,7 @@
 
 #include <stdio.h>
 
+#include "report/formats.h"
 #include "session/session.h"
 
 struct sp_report_options {
@@ -28,5 +29,18 @@ sp_must_check int sp_report_memleak(FILE *out, const struct sp_view *v, const st
 sp_must_check int sp_report_trace(FILE *out, const struct sp_view *v, const struct sp_report_options *o);
 /* One JSON object on one line (doc/json.md). */
 sp_must_check int sp_report_json(FILE *out, const struct sp_view *v, const struct sp_report_options *o);
+/* Folded stacks: a line a call path, outermost frame first, bytes. For flame graphs. */
+sp_must_check int sp_report_folded(FILE *out, const struct sp_view *v, const struct sp_report_options *o);
+/* pprof's profile.proto, gzip: inuse_objects, inuse_space. */
+sp_must_check int sp_report_pprof(FILE *out, const struct sp_view *v, const struct sp_report_options *o);
+
+typedef int sp_report_fn(FILE *out, const struct sp_view *v, const struct sp_report_options *o);
+
+struct sp_report_writer {
+	const char *name;
+	sp_report_fn *write;
+	bool once; /* see formats.h */
+};
+const struct sp_report_writer *sp_report_writer(enum sp_report_format f);
 
 #endif

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The formats of a report of call paths: one row each. `--format` takes its words from here. */
+#ifndef SEEP_REPORT_FORMATS_H
+#define SEEP_REPORT_FORMATS_H
+
+/*
+ * name, writer (sp_report_NAME, report.h), once: the format describes one instant and ends, so only the last report of
+ * a session is written, with every call path.
+ */
+#define SP_REPORT_FORMATS(X)                                                                                           \
+	X(text, trace, false)                                                                                          \
+	X(json, json, false)                                                                                           \
+	X(memleak, memleak, false)                                                                                     \
+	X(folded, folded, true)                                                                                        \
+	X(pprof, pprof, true)
+
+enum sp_report_format {
+#define SP_REPORT_ENUM(name, fn, once) SP_REPORT_##fn,
+	SP_REPORT_FORMATS(SP_REPORT_ENUM)
+#undef SP_REPORT_ENUM
+};
+
+#endif

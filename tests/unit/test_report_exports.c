@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+/* report/folded.c and report/pprof.c: what other tools read. */
+#include "view_fixture.h"
+
+#include <zlib.h>
+
+#include "failing_alloc.h"
+
+#include "report/profile.pb-c.h"
+
+static void a_folded_line_is_a_path_from_outside_inwards_and_its_bytes(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fixture_init(&f);
+	f.leak[1].function = "lambda;1";
+	assert_report(sp_report_folded, &f.view, (struct sp_report_options){0},
+		      "start_thread;lambda:1;fibonacci 40960\n"
+		      "0x7f0000000010;libstripped.so.1+0xabc;fill(std::vector<int>&);"
+		      "std::vector<int>::push_back(int const&)_[i] 245\n");
+	f.view.nr_paths = 1;
+	f.leak[1].function = "child";
+	assert_report(sp_report_folded, &f.view, (struct sp_report_options){0},
+		      "start_thread;child;fibonacci 40960\n[call paths not shown] 245\n");
+}
+
+/* The profile of a view, unpacked; free_profile() it. */
+static Sp__Pprof__Profile *profile_of(const struct sp_view *v)
+{
+	static uint8_t raw[1 << 16];
+	z_stream z = {.next_out = raw, .avail_out = sizeof(raw)};
+	char *text = NULL;
+	size_t len = 0;
+	FILE *file = open_memstream(&text, &len);
+
+	assert_int_equal(sp_report_pprof(file, v, &(struct sp_report_options){0}), 0);
+	fclose(file);
+	z.next_in = (uint8_t *)text;
+	z.avail_in = (uInt)len;
+	assert_int_equal(inflateInit2(&z, 15 + 16), Z_OK);
+	assert_int_equal(inflate(&z, Z_FINISH), Z_STREAM_END);
+	inflateEnd(&z);
+	free(text);
+	Sp__Pprof__Profile *p = sp__pprof__profile__unpack(NULL, z.total_out, raw);
+	assert_non_null(p);
+	return p;
+}
+
+static void free_profile(Sp__Pprof__Profile *p)
+{
+	sp__pprof__profile__free_unpacked(p, NULL);
+}
+
+static const char *name_of(const Sp__Pprof__Profile *p, const Sp__Pprof__Line *line)
+{
+	return p->string_table[p->function[line->function_id - 1]->name];
+}
+
+static void a_profile_has_objects_and_bytes_of_every_path(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fixture_init(&f);
+	Sp__Pprof__Profile *p = profile_of(&f.view);
+	assert_int_equal(p->n_sample_type, 2);
+	assert_string_equal(p->string_table[p->sample_type[0]->type], "inuse_objects");
+	assert_string_equal(p->string_table[p->sample_type[1]->type], "inuse_space");
+	assert_string_equal(p->string_table[p->sample_type[1]->unit], "bytes");
+	assert_int_equal(p->default_sample_type, p->sample_type[1]->type);
+	assert_int_equal(p->n_sample, 2);
+	assert_int_equal(p->sample[0]->value[0], 5);
+	assert_int_equal(p->sample[0]->value[1], 40960);
+	assert_int_equal(p->sample[1]->value[1], 245);
+	assert_int_equal(p->time_nanos, 1700017241123456789);
+	assert_string_equal(p->string_table[0], "");
+	free_profile(p);
+}
+
+static void an_inlined_frame_is_a_line_of_its_callers_location(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fixture_init(&f);
+	Sp__Pprof__Profile *p = profile_of(&f.view);
+	const Sp__Pprof__Sample *s = p->sample[1];
+	assert_int_equal(s->n_location_id, 3);
+	const Sp__Pprof__Location *loc = p->location[s->location_id[0] - 1];
+	assert_int_equal(loc->address, 0x55d000002000);
+	assert_int_equal(loc->n_line, 2);
+	assert_string_equal(name_of(p, loc->line[0]), "std::vector<int>::push_back(int const&)");
+	assert_int_equal(loc->line[0]->line, 1287);
+	assert_string_equal(name_of(p, loc->line[1]), "fill(std::vector<int>&)");
+	assert_int_equal(p->location[s->location_id[2] - 1]->n_line, 0);
+	free_profile(p);
+}
+
+static void mappings_have_build_ids_and_hold_their_locations(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fixture_init(&f);
+	f.leak[1].module_offset = 0x11f0;
+	f.other[0].module_offset = f.other[1].module_offset = 0x2000;
+	Sp__Pprof__Profile *p = profile_of(&f.view);
+	assert_int_equal(p->n_mapping, 2); /* app, libc */
+	for (size_t i = 0; i < p->n_location; i++) {
+		const Sp__Pprof__Location *loc = p->location[i];
+		if (!loc->mapping_id)
+			continue;
+		const Sp__Pprof__Mapping *m = p->mapping[loc->mapping_id - 1];
+		assert_int_equal(m->id, loc->mapping_id);
+		assert_true(loc->address >= m->memory_start && loc->address < m->memory_limit);
+	}
+	const Sp__Pprof__Mapping *app = p->mapping[p->location[0]->mapping_id - 1];
+	assert_string_equal(p->string_table[app->filename], "/app");
+	assert_string_equal(p->string_table[app->build_id], "5e3cbd3c8a1f0b6d");
+	assert_int_equal(app->memory_start - app->file_offset, 0x55d000000000);
+	free_profile(p);
+}
+
+static void functions_of_one_name_in_two_files_stay_two(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fixture_init(&f);
+	f.leak[1].function = f.leak[0].function;
+	f.leak[1].file = "other.c";
+	Sp__Pprof__Profile *p = profile_of(&f.view);
+	const Sp__Pprof__Line *a = p->location[p->sample[0]->location_id[0] - 1]->line[0];
+	const Sp__Pprof__Line *b = p->location[p->sample[0]->location_id[1] - 1]->line[0];
+	assert_int_not_equal(a->function_id, b->function_id);
+	assert_string_equal(name_of(p, a), name_of(p, b));
+	free_profile(p);
+}
+
+static void what_is_not_shown_is_in_the_totals(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fixture_init(&f);
+	f.view.nr_paths = 1;
+	Sp__Pprof__Profile *p = profile_of(&f.view);
+	assert_int_equal(p->n_sample, 2);
+	assert_int_equal(p->sample[1]->value[0], 1);
+	assert_int_equal(p->sample[1]->value[1], 245);
+	free_profile(p);
+}
+
+static void no_memory_and_a_full_disk_are_said(void **state)
+{
+	struct fixture f;
+	long n = 0;
+	int err;
+
+	(void)state;
+	fixture_init(&f);
+	assert_reports_full_disk(sp_report_folded, &f.view);
+	assert_reports_full_disk(sp_report_pprof, &f.view);
+	FILE *file = fopen("/dev/null", "w");
+	do {
+		alloc_arm(n++);
+		err = sp_report_pprof(file, &f.view, &(struct sp_report_options){0});
+		assert_true(err == 0 || err == -ENOMEM);
+	} while (alloc_disarm());
+	assert_int_equal(err, 0);
+	assert_true(n > 10);
+	fclose(file);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_folded_line_is_a_path_from_outside_inwards_and_its_bytes),
+	    cmocka_unit_test(a_profile_has_objects_and_bytes_of_every_path),
+	    cmocka_unit_test(an_inlined_frame_is_a_line_of_its_callers_location),
+	    cmocka_unit_test(mappings_have_build_ids_and_hold_their_locations),
+	    cmocka_unit_test(functions_of_one_name_in_two_files_stay_two),
+	    cmocka_unit_test(what_is_not_shown_is_in_the_totals),
+	    cmocka_unit_test(no_memory_and_a_full_disk_are_said),
+	};
+
+	return cmocka_run_group_tests_name("report_exports", tests, NULL, NULL);
+}
