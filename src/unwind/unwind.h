@@ -11,6 +11,7 @@
 
 #include "base/base.h"
 #include "proc/proc.h"
+#include "pure/step.h"
 #include "wire/rows.h"
 
 struct sp_unwind;
@@ -30,12 +31,6 @@ const struct sp_row *sp_unwind_rows(const struct sp_unwind *u, size_t *ret_nr);
 size_t sp_unwind_nr_files(const struct sp_unwind *u); /* with rows */
 
 /* ---- the walk of bpf/walk.bpf.h in our process, over a copy of a stack (walk.c) ---- */
-
-/* Where a walk stands: a frame's pc (a return address unless is_exact), its rsp and rbp. */
-struct sp_walk {
-	uint64_t pc, sp, bp;
-	bool is_exact;
-};
 
 /* A piece of the target's stack: len bytes that stood at addr. */
 struct sp_stack_copy {

@@ -4,13 +4,6 @@
 
 #include <string.h>
 
-/* Offsets in struct ucontext on the stack (uapi/asm/sigcontext.h, ucontext.h). */
-#define UC_RBP 120
-#define UC_RSP 160
-#define UC_RIP 168
-
-#define RBP_BESIDE_RA (-2) /* push %rbp at entry */
-
 static const struct sp_row no_rows = {.kind = SP_ROW_NONE};
 
 static const struct sp_row_range *range_find(const struct sp_unwind *u, uint64_t pc)
@@ -50,69 +43,13 @@ const struct sp_row *sp_unwind_row(const struct sp_unwind *u, uint64_t pc)
 	return rows[lo].pc <= pc - r->base ? &rows[lo] : &no_rows;
 }
 
-static bool read_word(const struct sp_stack_copy *s, uint64_t addr, uint64_t *ret)
+static bool read_word(const void *stack, uint64_t addr, uint64_t *ret)
 {
+	const struct sp_stack_copy *s = stack;
+
 	if (addr < s->addr || addr - s->addr > s->len || s->len - (addr - s->addr) < sizeof(*ret))
 		return false;
 	memcpy(ret, s->bytes + (addr - s->addr), sizeof(*ret));
-	return true;
-}
-
-static bool frame_cfa(struct sp_walk *w, const struct sp_row *row, const struct sp_stack_copy *s, uint64_t *cfa,
-		      int *rbp_off)
-{
-	uint64_t bp;
-
-	*rbp_off = row->rbp_off;
-	switch (row->kind) {
-	case SP_ROW_RSP:
-		*cfa = w->sp + (uint64_t)(int64_t)row->cfa_off;
-		return true;
-	case SP_ROW_RBP:
-		*cfa = w->bp + (uint64_t)(int64_t)row->cfa_off;
-		return true;
-	case SP_ROW_NONE:
-		*cfa = w->bp + 16;
-		*rbp_off = RBP_BESIDE_RA;
-		return w->bp >= w->sp && !(w->bp & 7);
-	case SP_ROW_PLT:
-		*cfa = w->sp + 8 + ((w->pc & 15) >= (uint64_t)(int64_t)row->cfa_off ? 8 : 0);
-		return true;
-	case SP_ROW_RBP_DEREF:
-		*rbp_off = SP_ROW_RBP_SAME;
-		if (!read_word(s, w->bp + (uint64_t)(int64_t)row->cfa_off, cfa) || !read_word(s, w->bp, &bp))
-			return false;
-		w->bp = bp;
-		return true;
-	default:
-		return false;
-	}
-}
-
-static bool step_signal(struct sp_walk *w, const struct sp_stack_copy *s)
-{
-	uint64_t uc = w->sp;
-
-	w->is_exact = true;
-	return read_word(s, uc + UC_RBP, &w->bp) && read_word(s, uc + UC_RIP, &w->pc) &&
-	       read_word(s, uc + UC_RSP, &w->sp);
-}
-
-/* To the caller. False: it cannot be known. */
-static bool step_out(struct sp_walk *w, const struct sp_row *row, const struct sp_stack_copy *s)
-{
-	uint64_t cfa, ra;
-	int rbp_off;
-
-	if (row->kind == SP_ROW_SIG)
-		return step_signal(w, s);
-	w->is_exact = false;
-	if (!frame_cfa(w, row, s, &cfa, &rbp_off) || cfa <= w->sp || !read_word(s, cfa - 8, &ra))
-		return false;
-	if (rbp_off != SP_ROW_RBP_SAME && !read_word(s, cfa + 8 * (uint64_t)(int64_t)rbp_off, &w->bp))
-		return false;
-	w->sp = cfa;
-	w->pc = ra;
 	return true;
 }
 
@@ -128,10 +65,11 @@ enum sp_walk_end sp_unwind_walk(const struct sp_unwind *u, struct sp_walk *w, co
 		ret_pcs[nr++] = w->pc;
 		*ret_nr = nr;
 		const struct sp_row *row = sp_unwind_row(u, w->is_exact ? w->pc : w->pc - 1);
-		if (row && (row->kind == SP_ROW_END || (row->kind == SP_ROW_NONE && !w->bp)))
-			return SP_WALK_WHOLE;         /* the second: the ABI's mark of the outermost frame (3.4.1) */
-		if (!row || !step_out(w, row, stack)) /* no row at all: this is no code */
+		if (!row) /* this is no code */
 			return SP_WALK_BROKEN;
+		enum sp_step_end end = sp_step_out(w, row->kind, row->cfa_off, row->rbp_off, read_word, stack);
+		if (end != SP_STEP_ON)
+			return end == SP_STEP_WHOLE ? SP_WALK_WHOLE : SP_WALK_BROKEN;
 	}
-	return w->bp ? SP_WALK_BROKEN : SP_WALK_WHOLE;
+	return sp_step_at_zero(w) == SP_STEP_WHOLE ? SP_WALK_WHOLE : SP_WALK_BROKEN;
 }
