@@ -178,12 +178,16 @@ static inline bool sp_agent_word_is_ageing(uint64_t word, uint32_t now)
 	       now - sp_agent_word_birth(word, now) > SP_AGENT_BIRTH_MASK / 2;
 }
 
-/* The same block in coarser units, to be stored by compare-and-swap: the target may be freeing it. */
+/* The same block, born at this tick, in coarser units. */
+static inline uint64_t sp_agent_word_old(uint64_t word, uint32_t birth)
+{
+	return (word & ~((uint64_t)SP_AGENT_BIRTH_MASK << 3)) | (uint64_t)(birth >> SP_AGENT_OLD_SHIFT) << 3 | 4;
+}
+
+/* What shall stand for an ageing word; to be stored by compare-and-swap: the target may be freeing the block. */
 static inline uint64_t sp_agent_word_aged(uint64_t word, uint32_t now)
 {
-	uint64_t birth = sp_agent_word_birth(word, now) >> SP_AGENT_OLD_SHIFT;
-
-	return (word & ~((uint64_t)SP_AGENT_BIRTH_MASK << 3)) | birth << 3 | 4;
+	return sp_agent_word_old(word, sp_agent_word_birth(word, now));
 }
 
 /* ---- the hash ---- */

@@ -124,6 +124,17 @@ struct sp_agent_ctl {
 	uint32_t reserved[15];
 };
 
+/* What the build makes of the agent (tools/embed-agent.c). Config and ctl are zeroes in it. */
+struct sp_agent_blob {
+	const uint8_t *bytes;
+	uint32_t code_bytes; /* whole pages; ctl is the page after them */
+	uint32_t nr_rows;
+	const struct sp_row *rows;             /* of its own code, pc 0 is the region's beginning */
+	uint32_t entries[SP_AGENT_NR_ENTRIES]; /* offset of the entry for each kind; 0: not for hooks */
+};
+
+#define SP_AGENT_MAX_CODE_BYTES (32u << 10)
+
 /* ---- the header of the data region ---- */
 
 enum sp_agent_mode {
@@ -138,7 +149,8 @@ enum sp_agent_degraded {
 	SP_AGENT_DEGRADED_HASH,   /* the hash is full */
 };
 
-#define SP_AGENT_TICK_NS 10000000ull /* unit of birth times */
+#define SP_AGENT_TICK_NS  10000000ull /* unit of birth times */
+#define SP_AGENT_MAX_MEAN (1ull << 40)
 
 struct sp_agent_header {
 	uint64_t magic;
@@ -164,7 +176,6 @@ struct sp_agent_header {
 	uint32_t index_bits;       /* the table of node numbers in use */
 	uint32_t nr_shadows;       /* given out, number 0 included */
 	uint32_t nr_filtered;      /* blocks that are in the hash and counted in the filter */
-	uint32_t nr_hashed;        /* blocks in the hash */
 	uint32_t degraded;         /* enum sp_agent_degraded */
 	uint64_t nr_unknown;       /* pcs outside all ranges: time to look at the mappings */
 	uint64_t ring_head;        /* events begun */
@@ -204,8 +215,8 @@ struct sp_agent_header {
  */
 #define SP_AGENT_GROUP 8
 enum {
-	SP_AGENT_KEY_BUSY = 1, /* the value is being written */
-	SP_AGENT_KEY_HELD = 2, /* in a realloc */
+	SP_AGENT_KEY_BUSY = 1,     /* the value is being written */
+	SP_AGENT_KEY_FILTERED = 2, /* found by the filter; else by its granule's word or, without shadow, always */
 };
 #define SP_AGENT_KEY_FLAGS 7ull
 
@@ -259,10 +270,10 @@ struct sp_agent_event {
 
 /* ---- threads ---- */
 
-#define SP_AGENT_MAX_STACK    256 /* frames kept of a thread's last walk */
-#define SP_AGENT_MAX_WORDS    640 /* words of the stack that they were read from */
-#define SP_AGENT_MAX_NEW      SP_MAX_FRAMES
-#define SP_AGENT_THREAD_SHIFT 15
+#define SP_AGENT_MAX_STACK    512  /* frames kept of a thread's last walk */
+#define SP_AGENT_MAX_WORDS    1300 /* words of the stack that they were read from */
+#define SP_AGENT_MAX_NEW      255  /* frames of one walk */
+#define SP_AGENT_THREAD_SHIFT 16
 #define SP_AGENT_THREAD_BYTES (1u << SP_AGENT_THREAD_SHIFT)
 
 /* A frame of the last walk; see agent/stack.h. */
@@ -281,7 +292,7 @@ struct sp_agent_word {
 /* A frame that has just been walked. */
 struct sp_agent_step {
 	uint64_t sp, pc, bp;
-	uint64_t row; /* as in the row cache; 0: unknown code */
+	uint64_t row; /* as in the row cache, and flags: agent/stack.h */
 };
 
 struct sp_agent_thread {
@@ -291,10 +302,11 @@ struct sp_agent_thread {
 	/* the agent's own */
 	int64_t countdown; /* to the next sampled call */
 	uint64_t random;
-	uint64_t busy;   /* sp of the event whose stack is being walked; 0: none */
-	uint64_t inside; /* sp of the call of an allocator function that is under way; 0: none */
-	uint64_t hi;     /* of the stack that the frames are of */
-	uint32_t gen;    /* of the rows that they were walked with */
+	uint64_t busy;        /* sp of the event whose stack is being walked; 0: none */
+	uint64_t inside;      /* sp of the call of an allocator function that is under way; 0: none */
+	uint64_t is_counting; /* countdown has been drawn */
+	uint64_t hi;          /* of the stack that the frames are of */
+	uint32_t gen;         /* of the rows that they were walked with */
 	uint32_t nr_frames;
 	uint64_t nr_allocs, nr_frees, nr_new_frames;
 	uint64_t lost[SP_NR_LOST];
@@ -309,6 +321,7 @@ _Static_assert(sizeof(struct sp_agent_node) == 16, "layout shared with the agent
 _Static_assert(sizeof(struct sp_agent_event) == 64, "layout shared with the agent");
 _Static_assert(sizeof(struct sp_agent_frame) == 32, "layout shared with the agent");
 _Static_assert(sizeof(struct sp_agent_ctl) == 64, "layout shared with the agent");
+_Static_assert(sizeof(struct sp_agent_config) <= 512, "as much room as agent.ld leaves");
 _Static_assert(sizeof(struct sp_agent_thread) <= SP_AGENT_THREAD_BYTES, "a thread's state fits in its place");
 _Static_assert(sizeof(struct sp_agent_header) <= SP_AGENT_PAGE, "areas begin at the next page");
 _Static_assert(SP_AGENT_MAX_NODES == 1u << 22, "as many as a shadow word can name");
