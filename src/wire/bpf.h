@@ -53,7 +53,7 @@ struct sp_bpf_path {
 
 /* Map `ranges`, mapped by the engine: struct sp_row_range of the target's executable mappings, in two halves; one is in
  * use while the other is rewritten. */
-#define SP_MAX_RANGES 4096
+
 /* Map `ctl`, one element, mapped by the engine. */
 struct sp_bpf_ctl {
 	sp_w32 gen;          /* of the tables: one more with each publication; its lowest bit is the half in use */

@@ -42,6 +42,9 @@ _Static_assert(sizeof(struct sp_row_range) == 32, "ranges are read by BPF progra
 _Static_assert(sizeof(struct sp_row) == 8, "rows are read by BPF programs: their layout is fixed");
 #endif
 
+/* Ranges that a walker knows at a time. */
+#define SP_MAX_RANGES 4096
+
 #define SP_MAX_FRAMES 127
 
 #endif

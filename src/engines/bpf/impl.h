@@ -183,32 +183,21 @@ uint64_t sp_bpf_store_events_lost(const struct sp_bpf_store *s);
 /* ---- unwind tables in the kernel (tables.c) ---- */
 
 struct sp_bpf_tables {
-	struct sp_unwind *unwind;
+	struct sp_watch_tables watch;
 	struct sp_bpf_ctl *ctl; /* this and the next three: mapped */
 	struct sp_row_range *ranges;
 	uint64_t *row_cache;
 	struct sp_row *rows;
-	uint32_t nr_rows_max; /* of the map */
-	size_t nr_rows_published;
-	struct sp_watch_look look; /* at the mappings that the tables are of */
-	uint64_t nr_unknown;       /* as of then */
+	uint64_t nr_unknown; /* as of the last look */
 };
 
 struct sp_bpf_table_fds {
 	int ctl, ranges, row_cache, rows;
 };
 
-/* Builds them on our side. */
-sp_must_check int sp_bpf_tables_build(struct sp_bpf_tables *t, struct sp_proc *p, const struct sp_maps *maps,
-				      struct sp_why *why);
-/* How many rows the kernel's map shall have room for. To be called once, before loading. */
-uint32_t sp_bpf_tables_room(struct sp_bpf_tables *t);
-/* Maps the kernel's side. */
+/* Maps the kernel's side and publishes to it. */
 sp_must_check int sp_bpf_tables_map(struct sp_bpf_tables *t, const struct sp_bpf_table_fds *fds);
 void sp_bpf_tables_done(struct sp_bpf_tables *t);
-
-/* To the kernel's side, in one instant. */
-void sp_bpf_tables_publish(struct sp_bpf_tables *t);
 
 /* Reads the mappings; when code has come or gone the tables follow: true. */
 bool sp_bpf_tables_look(struct sp_bpf_tables *t, struct sp_proc *p);

@@ -44,14 +44,10 @@ struct user {
 
 static void look(struct user *u)
 {
-	size_t nr_rows;
-
 	if (!sp_bpf_tables_look(&u->tables, u->c.target))
 		return;
 	u->modules_changed = true;
-	sp_unwind_rows(u->tables.unwind, &nr_rows);
-	u->stats.nr_rows = nr_rows;
-	u->stats.nr_modules = (unsigned)sp_unwind_nr_files(u->tables.unwind);
+	sp_watch_tables_count(&u->tables.watch, &u->stats);
 }
 
 /* A walk that stopped at code which came after the last look. */
@@ -62,10 +58,11 @@ static enum sp_walk_end finish_walk(const struct sp_bpf_stack *s, uint64_t *pcs,
 	struct sp_walk w = {.pc = s->pcs[known], .sp = s->sp, .bp = s->bp, .is_exact = s->is_exact};
 	struct sp_stack_copy stack = {.addr = s->sp, .bytes = s->bytes, .len = s->len};
 
-	if (s->event.time_ns > u->tables.look.look_ns && sp_watch_look_is_affordable(&u->tables.look))
+	if (s->event.time_ns > u->tables.watch.look.look_ns && sp_watch_look_is_affordable(&u->tables.watch.look))
 		look(u);
 	memcpy(pcs, s->pcs, known * sizeof(*pcs));
-	enum sp_walk_end end = sp_unwind_walk(u->tables.unwind, &w, &stack, pcs + known, SP_MAX_FRAMES - known, &more);
+	enum sp_walk_end end =
+	    sp_unwind_walk(u->tables.watch.unwind, &w, &stack, pcs + known, SP_MAX_FRAMES - known, &more);
 	*nr = known + more;
 	return end;
 }
@@ -75,7 +72,7 @@ static enum sp_walk_end finish_walk(const struct sp_bpf_stack *s, uint64_t *pcs,
 static int size_maps(struct user *u)
 {
 	struct sp_user_bpf *s = u->skel;
-	int err = bpf_map__set_max_entries(s->maps.rows, sp_bpf_tables_room(&u->tables));
+	int err = bpf_map__set_max_entries(s->maps.rows, sp_watch_tables_room(&u->tables.watch));
 
 	if (!err)
 		err = bpf_map__set_max_entries(s->maps.blocks, sp_bpf_or_default(u->c.max_blocks, DEFAULT_BLOCKS));
@@ -116,15 +113,11 @@ static int fill_tables(struct user *u)
 	    .row_cache = bpf_map__fd(u->skel->maps.row_cache),
 	    .rows = bpf_map__fd(u->skel->maps.rows),
 	};
-	size_t nr_rows;
 	int err = sp_bpf_tables_map(&u->tables, &fds);
 
 	if (err)
 		return err;
-	sp_bpf_tables_publish(&u->tables);
-	sp_unwind_rows(u->tables.unwind, &nr_rows);
-	u->stats.nr_rows = nr_rows;
-	u->stats.nr_modules = (unsigned)sp_unwind_nr_files(u->tables.unwind);
+	sp_watch_tables_count(&u->tables.watch, &u->stats);
 	return 0;
 }
 
@@ -272,7 +265,7 @@ static int start(struct user *u, struct sp_maps *maps, struct sp_why *why)
 	int err = find_functions(u, maps, why);
 
 	if (!err)
-		err = sp_bpf_tables_build(&u->tables, u->c.target, maps, why);
+		err = sp_watch_tables_build(&u->tables.watch, u->c.target, maps, why);
 	if (!err)
 		err = load(u, why);
 	if (err)
@@ -315,7 +308,7 @@ static void start_over(struct user *u, struct sp_ledger *l)
 /* A young program is looked at each time: it may still be loading the library with its allocator. */
 static void look_when_due(struct user *u)
 {
-	bool is_young = sp_watch_now_ns() < u->settled_ns && sp_watch_look_is_affordable(&u->tables.look);
+	bool is_young = sp_watch_now_ns() < u->settled_ns && sp_watch_look_is_affordable(&u->tables.watch.look);
 
 	if (!is_young && !sp_bpf_tables_is_look_due(&u->tables))
 		return;

@@ -11,6 +11,7 @@
 
 #include "elf/elf.h"
 #include "engines/engine.h"
+#include "unwind/unwind.h"
 
 /* CLOCK_MONOTONIC: the engines' clock. */
 uint64_t sp_watch_now_ns(void);
@@ -70,6 +71,46 @@ bool sp_watch_look_is_affordable(const struct sp_watch_look *l);
 
 /* Has nothing been looked at for a second? */
 bool sp_watch_look_is_due(const struct sp_watch_look *l);
+
+/* ---- unwind tables for walkers elsewhere (tables.c) ---- */
+
+/* Where the walkers read; mapped by us. Whoever may write there: we only write. */
+struct sp_watch_shared {
+	uint32_t *gen;       /* one more with each publication; its lowest bit is the half of the ranges in use */
+	uint32_t *nr_ranges; /* [2] */
+	struct sp_row_range *ranges; /* two halves of SP_MAX_RANGES */
+	struct sp_row *rows;
+	uint64_t *row_cache;
+	size_t cache_bytes;
+	uint32_t cache_gens; /* publications that its entries tell apart */
+};
+
+struct sp_watch_tables {
+	struct sp_unwind *unwind;
+	struct sp_watch_shared shared;
+	struct sp_row_range own; /* nr_rows 0: none */
+	struct sp_watch_look look;
+	uint32_t gen;
+	uint32_t nr_rows_max; /* room for rows */
+	size_t nr_rows_published;
+};
+
+/* Builds them on our side. */
+sp_must_check int sp_watch_tables_build(struct sp_watch_tables *t, struct sp_proc *p, const struct sp_maps *maps,
+					struct sp_why *why);
+/* For how many rows there shall be room. To be called once, before they are shared. */
+uint32_t sp_watch_tables_room(struct sp_watch_tables *t);
+void sp_watch_tables_share(struct sp_watch_tables *t, const struct sp_watch_shared *shared);
+/* Rows of code at [start, end) that is in no file. There is room for them behind that for all others. */
+void sp_watch_tables_own(struct sp_watch_tables *t, uint64_t start, uint64_t end, const struct sp_row *rows,
+			 uint32_t nr_rows);
+void sp_watch_tables_done(struct sp_watch_tables *t);
+
+/* To the walkers, in one instant. */
+void sp_watch_tables_publish(struct sp_watch_tables *t);
+/* Reads the mappings; when code has come or gone the tables follow: true. */
+bool sp_watch_tables_look(struct sp_watch_tables *t, struct sp_proc *p);
+void sp_watch_tables_count(const struct sp_watch_tables *t, struct sp_engine_stats *ret);
 
 /* ---- mappings (mappings.c): live mmaps, with partial unmapping ---- */
 
