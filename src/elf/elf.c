@@ -160,6 +160,17 @@ int sp_elf_exec_page_to_vaddr(const struct sp_elf *e, uint64_t page_offset, uint
 	return 0;
 }
 
+int sp_elf_exec_end(const struct sp_elf *e, size_t nr, uint64_t *ret)
+{
+	for (size_t i = 0; i < e->nr_loads; i++) {
+		if (!e->loads[i].is_exec || nr--)
+			continue;
+		*ret = e->loads[i].offset + e->loads[i].filesz;
+		return 0;
+	}
+	return -ENOENT;
+}
+
 static int refuse(struct sp_why *why, int err, const char *name, const char *reason)
 {
 	char printable[256];

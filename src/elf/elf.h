@@ -39,6 +39,9 @@ sp_must_check int sp_elf_offset_to_vaddr(const struct sp_elf *e, uint64_t offset
  */
 sp_must_check int sp_elf_exec_page_to_vaddr(const struct sp_elf *e, uint64_t page_offset, uint64_t *ret);
 
+/* Offset in the file of the end of the nr-th executable segment's bytes. -ENOENT: it has fewer. */
+sp_must_check int sp_elf_exec_end(const struct sp_elf *e, size_t nr, uint64_t *ret);
+
 struct sp_elf_symbol {
 	uint64_t vaddr;
 	uint64_t offset; /* in the file */

@@ -91,7 +91,7 @@ struct sp_inject_thread {
 	pid_t tid;
 	uint64_t pc, sp, bp;
 	uint64_t fs_base; /* 0: no thread pointer */
-	uint64_t gpr[16]; /* rax rbx rcx rdx rsi rdi rbp rsp r8-r15; where a call was interrupted rax is its number */
+	uint64_t gpr[16]; /* rax rbx rcx rdx rsi rdi rbp rsp r8-r15 */
 	unsigned nr_vector;
 	uint64_t vector[SP_INJECT_MAX_VECTOR]; /* the extended state as it is saved; for a conservative look */
 };

@@ -31,6 +31,16 @@ uint64_t sp_proc_start_time(const struct sp_proc *p)
 	return p->start_time;
 }
 
+uint64_t sp_proc_start_time_of(const struct sp_procfs *fs, pid_t pid)
+{
+	struct sp_stat st;
+
+	if (!pid)
+		pid = sp_procfs_self(fs);
+	sp_autoclose int dirfd = pid > 0 ? sp_procfs_open_pid(fs, pid) : -1;
+	return dirfd >= 0 && sp_stat_read(dirfd, &st) == 0 ? st.start_time : 0;
+}
+
 bool sp_proc_has_ended(const struct sp_proc *p)
 {
 	struct sp_stat st;

@@ -43,6 +43,9 @@ const char *sp_proc_comm(const struct sp_proc *p);    /* made printable; at most
 bool sp_proc_is_alive(struct sp_proc *p);             /* false once exited, zombie or gone */
 uint64_t sp_proc_start_time(const struct sp_proc *p); /* field 22 of stat: with the pid, the process' identity */
 
+/* The same of any process; pid 0 = ourselves. 0: no such process. */
+uint64_t sp_proc_start_time_of(const struct sp_procfs *fs, pid_t pid);
+
 /* The namespace inode of "pid", "mnt", "user"..., 0 when unreadable. pid 0 = ourselves. */
 uint64_t sp_proc_ns(const struct sp_procfs *fs, pid_t pid, const char *kind);
 
@@ -120,6 +123,20 @@ void sp_modules_done(struct sp_modules *m);
 
 /* Reads up to len bytes; returns the number read (short at the first unreadable page) or -errno. */
 ssize_t sp_proc_read_mem(struct sp_proc *p, sp_raddr addr, void *buf, size_t len);
+
+/* ---- threads ---- */
+
+/* The thread ids of the target (in our pid namespace), pushed to a vector of pid_t. -ESRCH: it has ended. */
+sp_must_check int sp_proc_tids(struct sp_proc *p, struct sp_vec *ret);
+
+/* The state letter of a thread (R, S, D, T, t, Z, X...); 0: no such thread. */
+char sp_proc_tid_state(struct sp_proc *p, pid_t tid);
+
+/* The text behind "Key:" in a thread's status file. False: no such thread or line. */
+bool sp_proc_tid_status(struct sp_proc *p, pid_t tid, const char *key, char *buf, size_t size);
+
+/* Opens a file of the target's /proc directory ("mem", "pagemap") with these open(2) flags. -errno. */
+sp_must_check int sp_proc_open_file(struct sp_proc *p, const char *name, int flags);
 
 /* ---- launch: a child of ours that has its libraries mapped but has run none of their code ---- */
 
