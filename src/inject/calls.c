@@ -212,7 +212,7 @@ static int wait_for_answer(struct sp_inject *in, const struct sp_stub *stub, pid
 /* The held thread runs into the trap at the stub's end; its registers are as they were then. */
 static int run_held(struct sp_inject *in, struct sp_task *t, const struct sp_arch_regs *regs)
 {
-	struct sp_arch_regs now, back = *regs;
+	struct sp_arch_regs now = {}, back = *regs;
 	uint64_t deadline = sp_inject_now_ns() + PATIENCE_NS;
 	int sig = 0, rc;
 
@@ -248,8 +248,8 @@ static int run_stub(struct sp_inject *in, struct work *w, struct sp_task *t, con
 static int make_calls(struct sp_inject *in, void *arg)
 {
 	struct work *w = arg;
-	struct sp_arch_regs regs;
-	struct sp_task t;
+	struct sp_arch_regs regs = {};
+	struct sp_task t = {};
 
 	int rc = sp_calls_stop_suitable(in, &t, &regs, w->why);
 	if (rc < 0)

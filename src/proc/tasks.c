@@ -17,7 +17,7 @@ int sp_proc_tids(struct sp_proc *p, struct sp_vec *ret)
 	sp_autoclosedir DIR *dir = fdopendir(fd);
 	if (!dir)
 		return -errno;
-	fd = -1; /* the stream's */
+	(void)sp_take_fd(fd); /* the stream's now */
 	while ((entry = readdir(dir))) {
 		pid_t tid = sp_procfs_pid_of_name(entry->d_name);
 		int rc = tid ? sp_vec_push(ret, &tid) : 0;

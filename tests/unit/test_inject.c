@@ -22,8 +22,10 @@ struct into {
 
 static void enter(struct into *i)
 {
+	const struct sp_inject_opts opts = {.max_pause_ns = 5000000000ull}; /* the machine may be busy */
+
 	MUST(i, sp_proc_open(NULL, i->host.pid, &i->p, &i->why));
-	MUST(i, sp_inject_open(i->p, NULL, &i->in, &i->why));
+	MUST(i, sp_inject_open(i->p, &opts, &i->in, &i->why));
 }
 
 static void go(struct into *i)
