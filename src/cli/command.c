@@ -5,8 +5,8 @@
 
 #include "cli/command.h"
 
-const struct sp_command *const sp_commands[] = {&sp_command_trace, &sp_command_kernel, &sp_command_memleak,
-						&sp_command_help, NULL};
+const struct sp_command *const sp_commands[] = {&sp_command_trace,   &sp_command_shm,  &sp_command_kernel,
+						&sp_command_memleak, &sp_command_help, NULL};
 
 static const struct sp_example examples[] = {
     {"trace redis-server", "what redis-server has allocated and not freed, by call path, every 5 seconds"},

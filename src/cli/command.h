@@ -7,8 +7,8 @@
 
 #include "cli/options.h"
 
-/* Exit statuses; 1 is kept for "leak found". */
-enum { SP_EXIT_DONE = 0, SP_EXIT_USAGE = 2, SP_EXIT_TARGET = 3 };
+/* Exit statuses. */
+enum { SP_EXIT_DONE = 0, SP_EXIT_LEAK = 1, SP_EXIT_USAGE = 2, SP_EXIT_TARGET = 3 };
 
 /* How we were called. */
 struct sp_cli {
@@ -31,7 +31,7 @@ struct sp_command {
 	int (*run)(const struct sp_cli *cli, const struct sp_args *args); /* returns the exit status */
 };
 
-extern const struct sp_command sp_command_trace, sp_command_kernel, sp_command_memleak, sp_command_help;
+extern const struct sp_command sp_command_trace, sp_command_shm, sp_command_kernel, sp_command_memleak, sp_command_help;
 
 /* "seep" itself: options before the command, no run. */
 extern const struct sp_command sp_command_seep;

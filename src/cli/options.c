@@ -48,7 +48,8 @@ static const struct sp_choice formats[] = {
 #define T           SP_FOR_TRACE
 #define K           SP_FOR_KERNEL
 #define M           SP_FOR_MEMLEAK
-#define ALL         (SP_FOR_SEEP | T | K | M | SP_FOR_HELP)
+#define SHM         SP_FOR_SHM
+#define ALL         (SP_FOR_SEEP | T | K | M | SHM | SP_FOR_HELP)
 #define HIDDEN      SP_OPT_HIDDEN
 #define WORD        SP_OPT_POSITIONAL
 #define ATTACH_WORD (SP_OPT_POSITIONAL | SP_OPT_ONLY_ATTACH)
@@ -101,8 +102,11 @@ const struct sp_opt sp_opts[] = {
     {"min-size", "BYTES", 'z', BYTES(min_size, 0), NULL, T | K | M, 0,
      "leave out smaller blocks; K, M, G or T may follow the number"},
     {"max-size", "BYTES", 'Z', BYTES(max_size, 1), NULL, T | K | M, 0, "leave out larger blocks"},
+    {"all", NULL, 'a', FLAG(all), NULL, SHM, 0, "show small ordinary files in memory, too"},
+    {"min-size", "BYTES", 'z', BYTES(min_size, 0), "1M", SHM, 0,
+     "which ordinary files in memory count as small, and are shown with --all only"},
     {"show-pc", NULL, 0, FLAG(show_pc), NULL, M, 0, "print the address of each frame, as newer bcc does"},
-    {"json", NULL, 0, FLAG(json), NULL, T | K, 0, "print each report as one JSON object on one line"},
+    {"json", NULL, 0, FLAG(json), NULL, T | K | SHM, 0, "print each report as one JSON object on one line"},
     {"format", "FORMAT", 0, CHOICE(format, formats), "text", T, 0,
      "how to print a report; folded (for flame graphs) and pprof hold every call path, and only of the last report"},
     {"color", "WHEN", 0, CHOICE(color, colors), "auto", T | K, 0,

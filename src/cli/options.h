@@ -15,6 +15,7 @@ enum sp_for {
 	SP_FOR_KERNEL = 1 << 2,
 	SP_FOR_MEMLEAK = 1 << 3,
 	SP_FOR_HELP = 1 << 4,
+	SP_FOR_SHM = 1 << 5,
 };
 
 /* One word that an option of type SP_OPT_CHOICE may have. */
@@ -29,6 +30,7 @@ struct sp_args {
 	bool list, show_pc, json, combined_only, trace_events, ebpf;
 	bool percpu, wa_missing_free;
 	bool debuginfod, no_lines;
+	bool all;
 	const char *target, *command, *object, *symbols_prefix, *replay, *topic;
 	uint64_t interval_ns, count;
 	uint64_t older_ns, top, min_size, max_size, sample_rate, sample_bytes, max_blocks, max_paths;

@@ -53,28 +53,39 @@ int sp_proc_open_regular(int dirfd, const char *name)
 }
 
 /* No link, no "..", no mount and no magic link of the target leads out of its root. */
-static int open_in_root(const struct sp_proc *p, const char *path)
+static int open_beneath_root(int dirfd, const char *path, uint64_t flags)
 {
 	struct open_how how = {
-	    .flags = O_PATH | O_CLOEXEC,
+	    .flags = flags | O_CLOEXEC,
 	    .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
 	};
 	int fd = -1, err = EAGAIN;
 
-	sp_autoclose int root = openat(p->dirfd, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	sp_autoclose int root = openat(dirfd, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
 		return -errno;
 	for (unsigned i = 0; fd < 0 && err == EAGAIN && i < OPENAT2_TRIES; i++) {
 		fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
 		err = errno;
 	}
-	sp_autoclose int path_fd = fd;
-	return fd < 0 ? -err : reopen_regular(path_fd);
+	return fd < 0 ? -err : fd;
+}
+
+int sp_proc_open_regular_in_root(int dirfd, const char *path)
+{
+	sp_autoclose int path_fd = open_beneath_root(dirfd, path, O_PATH);
+
+	return path_fd < 0 ? path_fd : reopen_regular(path_fd);
+}
+
+int sp_proc_open_folder_in_root(int dirfd, const char *path)
+{
+	return open_beneath_root(dirfd, path, O_RDONLY | O_DIRECTORY);
 }
 
 int sp_proc_open_path(struct sp_proc *p, const char *path, struct sp_why *why)
 {
-	int fd = open_in_root(p, path);
+	int fd = sp_proc_open_regular_in_root(p->dirfd, path);
 
 	if (fd == -EINVAL)
 		return sp_why_set(why, SP_FAULT_TARGET, EINVAL, "'%s' of process %d is not a regular file", path,
@@ -97,7 +108,7 @@ static int open_by_path(const struct sp_proc *p, const struct sp_mapping *m)
 {
 	if (m->deleted || m->path[0] != '/')
 		return -ENOENT;
-	sp_autoclose int fd = open_in_root(p, m->path);
+	sp_autoclose int fd = sp_proc_open_regular_in_root(p->dirfd, m->path);
 	if (fd < 0)
 		return fd;
 	return is_same_file(fd, m) ? sp_take_fd(fd) : -ESTALE;
@@ -139,7 +150,7 @@ static int open_by_content(struct sp_proc *p, const struct sp_mapping *m)
 
 	if (m->deleted || m->path[0] != '/' || m->prot & SP_PROT_W)
 		return -ENOENT;
-	sp_autoclose int fd = open_in_root(p, m->path);
+	sp_autoclose int fd = sp_proc_open_regular_in_root(p->dirfd, m->path);
 	if (fd < 0)
 		return fd;
 	if (fstat(fd, &st) < 0 || st.st_ino != m->inode || m->offset > INT64_MAX)

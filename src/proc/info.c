@@ -2,6 +2,7 @@
 /* What an opened target says about itself: identity, liveness, namespaces, resident set. */
 #include "proc/priv.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <string.h>
@@ -57,22 +58,27 @@ bool sp_proc_is_alive(struct sp_proc *p)
 	return !sp_proc_has_ended(p);
 }
 
-uint64_t sp_proc_ns(const struct sp_procfs *fs, pid_t pid, const char *kind)
+uint64_t sp_proc_read_ns(int dirfd, const char *name)
 {
-	char path[PATH_MAX], who[16] = "self", text[64];
 	unsigned long long inode;
+	char text[64];
 
-	if (pid)
-		snprintf(who, sizeof(who), "%d", (int)pid);
-	int n = snprintf(path, sizeof(path), "%s/%s/ns/%s", sp_procfs_root(fs), who, kind);
-	if (n < 0 || (size_t)n >= sizeof(path))
-		return 0;
-	ssize_t len = readlink(path, text, sizeof(text) - 1); /* "mnt:[4026531841]" */
+	ssize_t len = readlinkat(dirfd, name, text, sizeof(text) - 1); /* "mnt:[4026531841]" */
 	if (len < 0)
 		return 0;
 	text[len] = '\0';
 	const char *open = strchr(text, '[');
 	return open && sscanf(open, "[%llu]", &inode) == 1 ? inode : 0;
+}
+
+uint64_t sp_proc_ns(const struct sp_procfs *fs, pid_t pid, const char *kind)
+{
+	char path[PATH_MAX], who[16] = "self";
+
+	if (pid)
+		snprintf(who, sizeof(who), "%d", (int)pid);
+	int n = snprintf(path, sizeof(path), "%s/%s/ns/%s", sp_procfs_root(fs), who, kind);
+	return n < 0 || (size_t)n >= sizeof(path) ? 0 : sp_proc_read_ns(AT_FDCWD, path);
 }
 
 uint64_t sp_proc_rss_bytes(struct sp_proc *p)

@@ -85,7 +85,7 @@ static char unescape(const char *s)
 	return '\0';
 }
 
-static void unescape_in_place(char *path)
+void sp_proc_unescape(char *path)
 {
 	char *to = path;
 
@@ -128,7 +128,7 @@ static bool parse_line(char *line, struct sp_mapping *ret)
 	char *path = line + (s - line);
 	path += strspn(path, " ");
 	m.deleted = strip_deleted(path); /* the kernel appends it after escaping, so this comes first */
-	unescape_in_place(path);
+	sp_proc_unescape(path);
 	m.path = path;
 	*ret = m;
 	return true;
@@ -202,15 +202,20 @@ int sp_maps_parse(const char *text, size_t len, struct sp_maps *ret)
 	return sp_maps_parse_owned(copy, len, ret);
 }
 
+int sp_maps_read(int dirfd, struct sp_maps *ret)
+{
+	char *text;
+	size_t len;
+	int rc = sp_proc_read_file(dirfd, "maps", MAX_TEXT, &text, &len);
+
+	return rc < 0 ? rc : sp_maps_parse_owned(text, len, ret);
+}
+
 int sp_proc_maps(struct sp_proc *p, struct sp_maps *ret, struct sp_why *why)
 {
 	struct sp_maps maps;
-	char *text;
-	size_t len;
 
-	int rc = sp_proc_read_file(p->dirfd, "maps", MAX_TEXT, &text, &len);
-	if (rc == 0)
-		rc = sp_maps_parse_owned(text, len, &maps);
+	int rc = sp_maps_read(p->dirfd, &maps);
 	if (rc == 0 && !maps.nr) { /* the memory of a process goes before the process does */
 		sp_maps_done(&maps);
 		rc = -ESRCH;

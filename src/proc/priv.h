@@ -36,6 +36,9 @@ sp_must_check int sp_proc_read_file(int dirfd, const char *name, size_t max, cha
 /* The first size - 1 bytes of a file, NUL-terminated. Returns their number or -errno. */
 ssize_t sp_proc_read_head(int dirfd, const char *name, char *buf, size_t size);
 
+/* The inode in a link of /proc/PID/ns; 0: not readable. */
+uint64_t sp_proc_read_ns(int dirfd, const char *name);
+
 /* ---- stat and status (status.c) ---- */
 
 struct sp_stat {
@@ -81,7 +84,19 @@ bool sp_proc_has_ended(const struct sp_proc *p);
  */
 sp_must_check int sp_proc_open_regular(int dirfd, const char *name);
 
+/* Opens a regular file of the process whose /proc/PID this is, for reading, in its own root. A descriptor or -errno. */
+sp_must_check int sp_proc_open_regular_in_root(int dirfd, const char *path);
+
+/* Opens a folder of the process whose /proc/PID this is, for reading, in its own root. A descriptor or -errno. */
+sp_must_check int sp_proc_open_folder_in_root(int dirfd, const char *path);
+
 /* ---- maps ---- */
+
+/* Undoes the kernel's escapes of blanks, tabs, newlines and backslashes, in place. */
+void sp_proc_unescape(char *path);
+
+/* The mappings of the process whose /proc/PID this is. */
+sp_must_check int sp_maps_read(int dirfd, struct sp_maps *ret);
 
 /* As sp_maps_parse(); takes ownership of text, which must have a NUL at text[len]. */
 sp_must_check int sp_maps_parse_owned(char *text, size_t len, struct sp_maps *ret);

@@ -6,9 +6,6 @@
 #include "report/jsonw.h"
 #include "report/report.h"
 
-#define SCHEMA                                                                                                         \
-	"seep/1" /* the number changes when a key goes away or changes its meaning; new keys do not change it          \
-		  */
 #define NS_PER_MS 1000000u
 
 static const char *const lost_keys[SP_NR_LOST] = {
@@ -17,81 +14,24 @@ static const char *const lost_keys[SP_NR_LOST] = {
 #undef LOST_KEY
 };
 
-static void put_u64(struct sp_jsonw *w, const char *key, uint64_t n)
-{
-	sp_jsonw_key(w, key);
-	sp_jsonw_u64(w, n);
-}
-
-static void put_string(struct sp_jsonw *w, const char *key, const char *text)
-{
-	sp_jsonw_key(w, key);
-	sp_jsonw_string(w, text);
-}
-
-static void put_bool(struct sp_jsonw *w, const char *key, bool b)
-{
-	sp_jsonw_key(w, key);
-	sp_jsonw_bool(w, b);
-}
-
-static void put_i64(struct sp_jsonw *w, const char *key, int64_t n)
-{
-	sp_jsonw_key(w, key);
-	sp_jsonw_i64(w, n);
-}
-
-/* null unless known */
-static void put_hex(struct sp_jsonw *w, const char *key, bool known, uint64_t n)
-{
-	sp_jsonw_key(w, key);
-	if (known)
-		sp_jsonw_hex(w, n);
-	else
-		sp_jsonw_null(w);
-}
-
-static void put_number(struct sp_jsonw *w, const char *key, bool known, uint64_t n)
-{
-	sp_jsonw_key(w, key);
-	if (known)
-		sp_jsonw_u64(w, n);
-	else
-		sp_jsonw_null(w);
-}
-
 static uint64_t age_ms(const struct sp_view *v, uint64_t birth_ns)
 {
 	return v->now_ns > birth_ns ? (v->now_ns - birth_ns) / NS_PER_MS : 0;
 }
 
-/* RFC 3339, in UTC: no reader has to know our time zone. */
-static void put_time(struct sp_jsonw *w, const struct timespec *t)
-{
-	char seconds[48], text[64];
-	struct tm tm;
-
-	memset(&tm, 0, sizeof(tm));
-	gmtime_r(&t->tv_sec, &tm);
-	if (!strftime(seconds, sizeof(seconds), "%Y-%m-%dT%H:%M:%S", &tm))
-		seconds[0] = '\0';
-	snprintf(text, sizeof(text), "%s.%03uZ", seconds, (unsigned)(t->tv_nsec / NS_PER_MS));
-	put_string(w, "time", text);
-}
-
 static void put_frame(struct sp_jsonw *w, const struct sp_frame *f)
 {
 	sp_jsonw_object(w);
-	put_string(w, "function", f->function);
-	put_number(w, "offset", f->function && f->address, f->offset);
-	put_string(w, "module", f->module);
-	put_string(w, "module_path", f->module_path);
-	put_string(w, "build_id", f->build_id);
-	put_hex(w, "module_offset", f->module, f->module_offset);
-	put_string(w, "file", f->file);
-	put_number(w, "line", f->line, f->line);
-	put_hex(w, "address", f->address, f->address);
-	put_bool(w, "inlined", f->inlined);
+	sp_jsonw_put_string(w, "function", f->function);
+	sp_jsonw_put_known_u64(w, "offset", f->function && f->address, f->offset);
+	sp_jsonw_put_string(w, "module", f->module);
+	sp_jsonw_put_string(w, "module_path", f->module_path);
+	sp_jsonw_put_string(w, "build_id", f->build_id);
+	sp_jsonw_put_known_hex(w, "module_offset", f->module, f->module_offset);
+	sp_jsonw_put_string(w, "file", f->file);
+	sp_jsonw_put_known_u64(w, "line", f->line, f->line);
+	sp_jsonw_put_known_hex(w, "address", f->address, f->address);
+	sp_jsonw_put_bool(w, "inlined", f->inlined);
 	sp_jsonw_end(w);
 }
 
@@ -101,9 +41,9 @@ static void put_list(struct sp_jsonw *w, const struct sp_view *v, const struct s
 	sp_jsonw_array(w);
 	for (size_t i = 0; i < nr && !w->out->err; i++) {
 		sp_jsonw_object(w);
-		put_hex(w, "address", true, list[i].addr);
-		put_u64(w, "size", list[i].size);
-		put_u64(w, "age_ms", age_ms(v, list[i].birth_ns));
+		sp_jsonw_put_known_hex(w, "address", true, list[i].addr);
+		sp_jsonw_put_u64(w, "size", list[i].size);
+		sp_jsonw_put_u64(w, "age_ms", age_ms(v, list[i].birth_ns));
 		sp_jsonw_end(w);
 	}
 	sp_jsonw_end(w);
@@ -111,18 +51,18 @@ static void put_list(struct sp_jsonw *w, const struct sp_view *v, const struct s
 
 static void put_sum(struct sp_jsonw *w, const struct sp_view *v, const struct sp_path_sum *s)
 {
-	put_u64(w, "bytes", s->bytes);
-	put_u64(w, "blocks", s->blocks);
-	put_u64(w, "error_bytes", s->error_bytes);
-	put_u64(w, "error_blocks", s->error_blocks);
-	put_i64(w, "growth_bytes", s->growth_bytes);
-	put_i64(w, "growth_blocks", s->growth_blocks);
-	put_i64(w, "total_growth_bytes", s->total_growth_bytes);
-	put_u64(w, "oldest_ms", age_ms(v, s->oldest_birth_ns));
+	sp_jsonw_put_u64(w, "bytes", s->bytes);
+	sp_jsonw_put_u64(w, "blocks", s->blocks);
+	sp_jsonw_put_u64(w, "error_bytes", s->error_bytes);
+	sp_jsonw_put_u64(w, "error_blocks", s->error_blocks);
+	sp_jsonw_put_i64(w, "growth_bytes", s->growth_bytes);
+	sp_jsonw_put_i64(w, "growth_blocks", s->growth_blocks);
+	sp_jsonw_put_i64(w, "total_growth_bytes", s->total_growth_bytes);
+	sp_jsonw_put_u64(w, "oldest_ms", age_ms(v, s->oldest_birth_ns));
 	sp_jsonw_key(w, "survival");
 	sp_jsonw_object(w);
-	put_u64(w, "seen", s->old_seen);
-	put_u64(w, "freed", s->old_freed);
+	sp_jsonw_put_u64(w, "seen", s->old_seen);
+	sp_jsonw_put_u64(w, "freed", s->old_freed);
 	sp_jsonw_end(w);
 }
 
@@ -142,30 +82,29 @@ static void put_path(struct sp_jsonw *w, const struct sp_view *v, const struct s
 
 static void put_head(struct sp_jsonw *w, const struct sp_view *v)
 {
-	put_string(w, "schema", SCHEMA);
-	put_string(w, "kind", "outstanding");
-	put_time(w, &v->time);
-	put_string(w, "engine", v->engine);
-	put_u64(w, "pid", (uint64_t)v->pid);
-	put_string(w, "comm", v->comm);
-	put_bool(w, "kernel", v->is_kernel);
-	put_u64(w, "report", v->nr_report);
-	put_bool(w, "last", v->is_last);
-	put_bool(w, "target_ended", v->target_ended);
-	put_u64(w, "interval_ms", v->interval_ns / NS_PER_MS);
-	put_u64(w, "scale", v->scale);
-	put_u64(w, "sample_bytes", v->sample_bytes);
+	sp_jsonw_put_kind(w, "outstanding");
+	sp_jsonw_put_time(w, "time", &v->time);
+	sp_jsonw_put_string(w, "engine", v->engine);
+	sp_jsonw_put_u64(w, "pid", (uint64_t)v->pid);
+	sp_jsonw_put_string(w, "comm", v->comm);
+	sp_jsonw_put_bool(w, "kernel", v->is_kernel);
+	sp_jsonw_put_u64(w, "report", v->nr_report);
+	sp_jsonw_put_bool(w, "last", v->is_last);
+	sp_jsonw_put_bool(w, "target_ended", v->target_ended);
+	sp_jsonw_put_u64(w, "interval_ms", v->interval_ns / NS_PER_MS);
+	sp_jsonw_put_u64(w, "scale", v->scale);
+	sp_jsonw_put_u64(w, "sample_bytes", v->sample_bytes);
 	sp_jsonw_key(w, "filter");
 	sp_jsonw_object(w);
-	put_u64(w, "older_ms", v->filter.min_age_ns / NS_PER_MS);
-	put_u64(w, "min_size", v->filter.min_size);
-	put_number(w, "max_size", v->filter.max_size, v->filter.max_size);
+	sp_jsonw_put_u64(w, "older_ms", v->filter.min_age_ns / NS_PER_MS);
+	sp_jsonw_put_u64(w, "min_size", v->filter.min_size);
+	sp_jsonw_put_known_u64(w, "max_size", v->filter.max_size, v->filter.max_size);
 	sp_jsonw_end(w);
 	sp_jsonw_key(w, "totals");
 	sp_jsonw_object(w);
-	put_u64(w, "bytes", v->total_bytes);
-	put_u64(w, "blocks", v->total_blocks);
-	put_u64(w, "paths", v->total_paths);
+	sp_jsonw_put_u64(w, "bytes", v->total_bytes);
+	sp_jsonw_put_u64(w, "blocks", v->total_blocks);
+	sp_jsonw_put_u64(w, "paths", v->total_paths);
 	sp_jsonw_end(w);
 }
 
@@ -188,7 +127,7 @@ int sp_report_json(FILE *stream, const struct sp_view *v, const struct sp_report
 	sp_jsonw_object(&w);
 	for (unsigned i = 0; i < SP_NR_LOST; i++)
 		if (v->lost[i])
-			put_u64(&w, lost_keys[i], v->lost[i]);
+			sp_jsonw_put_u64(&w, lost_keys[i], v->lost[i]);
 	sp_jsonw_end(&w);
 	sp_jsonw_end(&w);
 	sp_jsonw_line(&w);

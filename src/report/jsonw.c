@@ -126,6 +126,44 @@ void sp_jsonw_hex(struct sp_jsonw *w, uint64_t n)
 	sp_out_printf(w->out, "\"0x%" PRIx64 "\"", n);
 }
 
+void sp_jsonw_put_known_u64(struct sp_jsonw *w, const char *key, bool known, uint64_t n)
+{
+	sp_jsonw_key(w, key);
+	if (known)
+		sp_jsonw_u64(w, n);
+	else
+		sp_jsonw_null(w);
+}
+
+void sp_jsonw_put_known_hex(struct sp_jsonw *w, const char *key, bool known, uint64_t n)
+{
+	sp_jsonw_key(w, key);
+	if (known)
+		sp_jsonw_hex(w, n);
+	else
+		sp_jsonw_null(w);
+}
+
+void sp_jsonw_put_time(struct sp_jsonw *w, const char *key, const struct timespec *t)
+{
+	char seconds[48], text[64];
+	struct tm tm;
+
+	memset(&tm, 0, sizeof(tm));
+	gmtime_r(&t->tv_sec, &tm);
+	if (!strftime(seconds, sizeof(seconds), "%Y-%m-%dT%H:%M:%S", &tm))
+		seconds[0] = '\0';
+	snprintf(text, sizeof(text), "%s.%03uZ", seconds, (unsigned)(t->tv_nsec / 1000000));
+	sp_jsonw_put_string(w, key, text);
+}
+
+void sp_jsonw_put_kind(struct sp_jsonw *w, const char *kind)
+{
+	/* The number changes when a key goes away or changes its meaning; new keys do not change it. */
+	sp_jsonw_put_string(w, "schema", "seep/1");
+	sp_jsonw_put_string(w, "kind", kind);
+}
+
 void sp_jsonw_line(struct sp_jsonw *w)
 {
 	assert(!w->depth && !w->has_key);

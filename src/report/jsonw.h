@@ -9,6 +9,8 @@
 #ifndef SEEP_REPORT_JSONW_H
 #define SEEP_REPORT_JSONW_H
 
+#include <time.h>
+
 #include "report/out.h"
 
 #define SP_JSONW_DEPTH 16
@@ -39,6 +41,42 @@ void sp_jsonw_i64(struct sp_jsonw *w, int64_t n);
 void sp_jsonw_bool(struct sp_jsonw *w, bool b);
 void sp_jsonw_null(struct sp_jsonw *w);
 void sp_jsonw_hex(struct sp_jsonw *w, uint64_t n); /* "0x7f8f70863220": doubles cannot hold every address */
+
+/* ---- a key and its value ---- */
+
+static inline void sp_jsonw_put_u64(struct sp_jsonw *w, const char *key, uint64_t n)
+{
+	sp_jsonw_key(w, key);
+	sp_jsonw_u64(w, n);
+}
+
+static inline void sp_jsonw_put_i64(struct sp_jsonw *w, const char *key, int64_t n)
+{
+	sp_jsonw_key(w, key);
+	sp_jsonw_i64(w, n);
+}
+
+static inline void sp_jsonw_put_bool(struct sp_jsonw *w, const char *key, bool b)
+{
+	sp_jsonw_key(w, key);
+	sp_jsonw_bool(w, b);
+}
+
+static inline void sp_jsonw_put_string(struct sp_jsonw *w, const char *key, const char *text)
+{
+	sp_jsonw_key(w, key);
+	sp_jsonw_string(w, text);
+}
+
+/* null unless known */
+void sp_jsonw_put_known_u64(struct sp_jsonw *w, const char *key, bool known, uint64_t n);
+void sp_jsonw_put_known_hex(struct sp_jsonw *w, const char *key, bool known, uint64_t n);
+
+/* RFC 3339 in UTC, so that no reader has to know our time zone. */
+void sp_jsonw_put_time(struct sp_jsonw *w, const char *key, const struct timespec *t);
+
+/* "schema" and "kind": what every report begins with. Every key is described in doc/json.md. */
+void sp_jsonw_put_kind(struct sp_jsonw *w, const char *kind);
 
 /* Ends the line. Everything must have been closed. */
 void sp_jsonw_line(struct sp_jsonw *w);

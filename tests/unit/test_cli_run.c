@@ -511,7 +511,22 @@ static void close_up(char *line)
 	}
 }
 
-static void every_example_of_the_help_starts_a_session(void **state)
+/* What goes through a session; other commands look at once, at the machine that the test runs on. */
+static bool starts_a_session(const struct sp_command *c)
+{
+	return c->id & (SP_FOR_TRACE | SP_FOR_KERNEL | SP_FOR_MEMLEAK);
+}
+
+static void check_words(const struct sp_command *c, size_t argc, char **argv)
+{
+	struct sp_args args;
+	struct sp_why why = {0};
+	int used;
+
+	assert_int_equal(sp_options_parse(c->id, c->name, (int)argc - 1, argv + 1, &args, &used, &why), 0);
+}
+
+static void every_example_of_the_help_is_understood(void **state)
 {
 	unsigned nr = 0;
 
@@ -525,8 +540,12 @@ static void every_example_of_the_help_starts_a_session(void **state)
 			*strchrnul(line, '|') = '\0';
 			close_up(line);
 			assert_int_equal(sp_text_split(line, &argv, &argc), 0);
-			assert_int_equal(run_words(argv).status, 0);
-			assert_int_equal(fake.nr_sessions, ++nr);
+			if (starts_a_session(sp_commands[i])) {
+				assert_int_equal(run_words(argv).status, 0);
+				assert_int_equal(fake.nr_sessions, ++nr);
+			} else {
+				check_words(sp_commands[i], argc, argv);
+			}
 			free(argv);
 		}
 	}
@@ -558,7 +577,7 @@ int main(void)
 	    cmocka_unit_test_setup(the_version_is_printed_under_both_names, forget),
 	    cmocka_unit_test_setup(help_shows_every_row_within_80_columns, forget),
 	    cmocka_unit_test_setup(seep_help_lists_the_commands, forget),
-	    cmocka_unit_test_setup(every_example_of_the_help_starts_a_session, forget),
+	    cmocka_unit_test_setup(every_example_of_the_help_is_understood, forget),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
