@@ -31,7 +31,8 @@ struct sp_command {
 	int (*run)(const struct sp_cli *cli, const struct sp_args *args); /* returns the exit status */
 };
 
-extern const struct sp_command sp_command_trace, sp_command_shm, sp_command_kernel, sp_command_memleak, sp_command_help;
+extern const struct sp_command sp_command_trace, sp_command_top, sp_command_shm, sp_command_kernel, sp_command_memleak,
+    sp_command_help;
 
 /* "seep" itself: options before the command, no run. */
 extern const struct sp_command sp_command_seep;

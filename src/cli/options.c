@@ -7,6 +7,7 @@
 #include "engines/engines.h"
 #include "ledger/ledger.h"
 #include "report/report.h"
+#include "triage/triage.h"
 
 #define NS_PER_MS  1000000ull
 #define NS_PER_SEC 1000000000ull
@@ -16,6 +17,10 @@ static const struct sp_choice sorts_seep[] = {
     {"growth", SP_SORT_GROWTH}, {"size", SP_SORT_BYTES}, {"blocks", SP_SORT_BLOCKS}, {"age", SP_SORT_AGE}, {NULL, 0}};
 
 static const struct sp_choice sorts_memleak[] = {{"size", SP_SORT_BYTES}, {"count", SP_SORT_BLOCKS}, {NULL, 0}};
+
+const struct sp_choice sp_top_sorts[] = {{"growth", SP_SUSPECT_GROWTH}, {"anon", SP_SUSPECT_ANON},
+					 {"rss", SP_SUSPECT_RSS},       {"swap", SP_SUSPECT_SWAP},
+					 {"pid", SP_SUSPECT_PID},       {NULL, 0}};
 
 #define ENGINE(name) {#name, 0},
 static const struct sp_choice engines[] = {{"auto", 0}, SP_ENGINES(ENGINE){NULL, 0}};
@@ -49,7 +54,8 @@ static const struct sp_choice formats[] = {
 #define K           SP_FOR_KERNEL
 #define M           SP_FOR_MEMLEAK
 #define SHM         SP_FOR_SHM
-#define ALL         (SP_FOR_SEEP | T | K | M | SHM | SP_FOR_HELP)
+#define TOP         SP_FOR_TOP
+#define ALL         (SP_FOR_SEEP | T | K | M | SHM | TOP | SP_FOR_HELP)
 #define HIDDEN      SP_OPT_HIDDEN
 #define WORD        SP_OPT_POSITIONAL
 #define ATTACH_WORD (SP_OPT_POSITIONAL | SP_OPT_ONLY_ATTACH)
@@ -61,6 +67,10 @@ const struct sp_opt sp_opts[] = {
      "the process to watch, or the name of its program"},
     {"INTERVAL", "INTERVAL", 0, DURATION(interval_ns, 10 * NS_PER_MS, NS_PER_SEC), "5", T | K | M, WORD,
      "seconds between two reports; 500ms, 2m and 1h work too"},
+    {"INTERVAL", "INTERVAL", 0, DURATION(interval_ns, 100 * NS_PER_MS, NS_PER_SEC), "3", TOP, WORD,
+     "seconds between two looks; 500ms, 2m and 1h work too"},
+    {"COUNT", "COUNT", 0, U64(count, 1, UINT64_MAX), NULL, TOP, WORD,
+     "how many looks to take, the first at once; without it, until interrupted"},
     {"COUNT", "COUNT", 0, U64(count, 1, UINT64_MAX), NULL, T | K | M, WORD,
      "how many reports to print before ending; without it, until interrupted"},
     {"CMD ARG...", "CMD ARG...", 0, ARGV(argv), NULL, T, WORD,
@@ -90,12 +100,18 @@ const struct sp_opt sp_opts[] = {
     {"show-allocs", NULL, 'a', FLAG(list), NULL, M, 0, "print the address and size of each outstanding block"},
     {"list", NULL, 'a', FLAG(list), NULL, T | K, 0, "print the blocks of each call path: address, size, age"},
     {"top", "N", 'T', U64(top, 0, 1000000), "10", T | K | M, 0, "how many call paths to print; 0: all"},
+    {"batch", NULL, 'b', FLAG(batch), NULL, TOP, 0, "print lines as vmstat does, on a terminal, too"},
+    {"top", "N", 'T', U64(top, 0, 1000000), "10", TOP, 0, "how many processes to print; 0: all, at most 1000"},
+    {"filter", "TEXT", 'f', STRING(filter), NULL, TOP, 0,
+     "print only processes with this in their command or cgroup; the sentence is about all of them"},
     {"older", "MS", 'o', DURATION(older_ns, 0, NS_PER_MS), "500", M, 0,
      "leave out blocks younger than this many milliseconds"},
     {"older", "TIME", 'o', DURATION(older_ns, 0, 0), "500ms", T | K, 0,
      "leave out blocks younger than this; 0 shows everything"},
     {"sort", "KEY", 0, CHOICE(sort, sorts_seep), "growth", T | K, 0,
      "which call paths come first; equal ones go by size"},
+    {"sort", "KEY", 0, CHOICE(sort, sp_top_sorts), "growth", TOP, 0,
+     "which processes come first: what grew, steady growth before any other, or what is largest"},
     {"sort", "KEY", 0, CHOICE(sort, sorts_memleak), "size", M, 0, "which call paths count as the top ones"},
     {"combined-only", NULL, 0, FLAG(combined_only), NULL, M, 0,
      "print bytes and counts by call path, of blocks of any age, without addresses"},
@@ -106,10 +122,10 @@ const struct sp_opt sp_opts[] = {
     {"min-size", "BYTES", 'z', BYTES(min_size, 0), "1M", SHM, 0,
      "which ordinary files in memory count as small, and are shown with --all only"},
     {"show-pc", NULL, 0, FLAG(show_pc), NULL, M, 0, "print the address of each frame, as newer bcc does"},
-    {"json", NULL, 0, FLAG(json), NULL, T | K | SHM, 0, "print each report as one JSON object on one line"},
+    {"json", NULL, 0, FLAG(json), NULL, T | K | SHM | TOP, 0, "print each report as one JSON object on one line"},
     {"format", "FORMAT", 0, CHOICE(format, formats), "text", T, 0,
      "how to print a report; folded (for flame graphs) and pprof hold every call path, and only of the last report"},
-    {"color", "WHEN", 0, CHOICE(color, colors), "auto", T | K, 0,
+    {"color", "WHEN", 0, CHOICE(color, colors), "auto", T | K | TOP, 0,
      "colours; auto: on a terminal, unless NO_COLOR is set"},
     {"debuginfod", NULL, 0, FLAG(debuginfod), NULL, T, 0,
      "ask the servers in DEBUGINFOD_URLS for missing debug information"},

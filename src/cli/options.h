@@ -16,6 +16,7 @@ enum sp_for {
 	SP_FOR_MEMLEAK = 1 << 3,
 	SP_FOR_HELP = 1 << 4,
 	SP_FOR_SHM = 1 << 5,
+	SP_FOR_TOP = 1 << 6,
 };
 
 /* One word that an option of type SP_OPT_CHOICE may have. */
@@ -31,7 +32,8 @@ struct sp_args {
 	bool percpu, wa_missing_free;
 	bool debuginfod, no_lines;
 	bool all;
-	const char *target, *command, *object, *symbols_prefix, *replay, *topic;
+	bool batch;
+	const char *target, *command, *object, *symbols_prefix, *replay, *topic, *filter;
 	uint64_t interval_ns, count;
 	uint64_t older_ns, top, min_size, max_size, sample_rate, sample_bytes, max_blocks, max_paths;
 	uint64_t max_memory, max_pause_ns;
@@ -70,6 +72,9 @@ struct sp_opt {
 	unsigned how;      /* SP_OPT_* of enum sp_opt_how */
 	const char *help;  /* a sentence without capital and full stop; choices and default are added */
 };
+
+/* The orders of seep top, by the names that --sort knows: its screen has them, too. */
+extern const struct sp_choice sp_top_sorts[];
 
 /* All rows, in the order in which help shows them; a row without name ends the table. */
 extern const struct sp_opt sp_opts[];

@@ -65,6 +65,15 @@ static struct sp_engine_config engine_config(const struct sp_args *args)
 	};
 }
 
+struct sp_report_options sp_run_report_options(const struct sp_args *args)
+{
+	return (struct sp_report_options){.colour = wants_colour(args->color),
+					  .show_pc = args->show_pc,
+					  .combined = args->combined_only,
+					  .show_list = args->list,
+					  .width = terminal_width()};
+}
+
 int sp_run_init(struct sp_run *run, const struct sp_cli *cli, const struct sp_args *args, struct sp_why *why)
 {
 	int err = check(args, why);
@@ -85,11 +94,7 @@ int sp_run_init(struct sp_run *run, const struct sp_cli *cli, const struct sp_ar
 			.interval_ns = args->interval_ns,
 			.count = args->count,
 			.symbolize = {.debuginfod = args->debuginfod, .no_lines = args->no_lines}},
-	    .report = {.colour = wants_colour(args->color),
-		       .show_pc = args->show_pc,
-		       .combined = args->combined_only,
-		       .show_list = args->list,
-		       .width = terminal_width()},
+	    .report = sp_run_report_options(args),
 	    .talk = sp_run_talk_stderr,
 	};
 	return 0;
@@ -185,9 +190,14 @@ int sp_run_session(struct sp_run *run)
 				 strerror(-run->write_err));
 		return sp_cli_complain(run->cli, &why);
 	}
-	if (err == 0)
+	return sp_run_finish(run->cli, err, &why);
+}
+
+int sp_run_finish(const struct sp_cli *cli, int err, struct sp_why *why)
+{
+	if (err == 0 || err == -EPIPE)
 		return SP_EXIT_DONE;
-	if (!sp_why_is_set(&why))
-		(void)sp_why_set(&why, SP_FAULT_OURS, -err, "the session failed: %s", strerror(-err));
-	return sp_cli_complain(run->cli, &why);
+	if (!sp_why_is_set(why))
+		(void)sp_why_set(why, SP_FAULT_OURS, -err, "the session failed: %s", strerror(-err));
+	return sp_cli_complain(cli, why);
 }

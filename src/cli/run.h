@@ -29,6 +29,12 @@ sp_must_check int sp_run_init(struct sp_run *run, const struct sp_cli *cli, cons
 /* The writer of a format; one that describes an instant gets every path, once. */
 void sp_run_set_format(struct sp_run *run, enum sp_report_format f);
 
+/* How reports look, by the words and the terminal. */
+struct sp_report_options sp_run_report_options(const struct sp_args *args);
+
+/* What a run that reported to stdout came to: prints why it failed. Returns the exit status. */
+int sp_run_finish(const struct sp_cli *cli, int err, struct sp_why *why);
+
 /* Runs the session to its end; prints what went wrong. Returns the exit status. */
 int sp_run_session(struct sp_run *run);
 

@@ -18,7 +18,8 @@ struct sp_proc; /* an opened target */
 /* Where /proc is; tests pass a tree on disk. NULL in calls below means "/proc". */
 struct sp_procfs {
 	const char *root;
-	bool fake; /* a tree on disk: no pidfd, no process_vm_readv, liveness not checked */
+	bool fake;          /* a tree on disk: no pidfd, no process_vm_readv, liveness not checked */
+	const char *prefix; /* before mount points that this /proc names, in a tree on disk; NULL: nothing */
 };
 
 /*

@@ -12,13 +12,7 @@
 
 void sp_page_put(struct sp_page *p, enum sp_paint paint, const char *text)
 {
-	static const char *const codes[] = {
-	    [SP_PAINT_BOLD] = "1", [SP_PAINT_DIM] = "2", [SP_PAINT_GROWS] = "31", [SP_PAINT_SHRINKS] = "32"};
-
-	if (p->o->colour)
-		sp_out_printf(&p->out, "\033[%sm%s\033[0m", codes[paint], text);
-	else
-		sp_out_puts(&p->out, text);
+	sp_out_paint(&p->out, p->o->colour, paint, text);
 }
 
 /* Columns of a text on the terminal: one per code point. */

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 /* What comes before any value: a comma behind a sibling, or the key that was just written. */
@@ -118,6 +119,15 @@ void sp_jsonw_null(struct sp_jsonw *w)
 {
 	begin_value(w);
 	sp_out_write(w->out, "null", 4);
+}
+
+void sp_jsonw_fixed(struct sp_jsonw *w, double n, unsigned digits)
+{
+	begin_value(w);
+	if (isfinite(n))
+		sp_out_printf(w->out, "%.*f", (int)digits, n);
+	else
+		sp_out_write(w->out, "null", 4);
 }
 
 void sp_jsonw_hex(struct sp_jsonw *w, uint64_t n)

@@ -40,6 +40,7 @@ void sp_jsonw_u64(struct sp_jsonw *w, uint64_t n);
 void sp_jsonw_i64(struct sp_jsonw *w, int64_t n);
 void sp_jsonw_bool(struct sp_jsonw *w, bool b);
 void sp_jsonw_null(struct sp_jsonw *w);
+void sp_jsonw_fixed(struct sp_jsonw *w, double n, unsigned digits); /* behind the point; what is no number: null */
 void sp_jsonw_hex(struct sp_jsonw *w, uint64_t n); /* "0x7f8f70863220": doubles cannot hold every address */
 
 /* ---- a key and its value ---- */

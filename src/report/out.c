@@ -46,6 +46,17 @@ void sp_out_pad(struct sp_out *o, unsigned n)
 	sp_out_printf(o, "%*s", (int)n, "");
 }
 
+void sp_out_paint(struct sp_out *o, bool colour, enum sp_paint paint, const char *text)
+{
+	static const char *const codes[] = {
+	    [SP_PAINT_BOLD] = "1", [SP_PAINT_DIM] = "2", [SP_PAINT_GROWS] = "31", [SP_PAINT_SHRINKS] = "32"};
+
+	if (colour)
+		sp_out_printf(o, "\033[%sm%s\033[0m", codes[paint], text);
+	else
+		sp_out_puts(o, text);
+}
+
 int sp_out_finish(struct sp_out *o)
 {
 	if (o->err)

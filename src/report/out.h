@@ -19,6 +19,11 @@ void sp_out_puts(struct sp_out *o, const char *text);
 /* n blanks. */
 void sp_out_pad(struct sp_out *o, unsigned n);
 
+enum sp_paint { SP_PAINT_BOLD, SP_PAINT_DIM, SP_PAINT_GROWS, SP_PAINT_SHRINKS };
+
+/* Text, coloured when `colour`. */
+void sp_out_paint(struct sp_out *o, bool colour, enum sp_paint paint, const char *text);
+
 /* Flushes. Returns 0 or the first -errno. */
 sp_must_check int sp_out_finish(struct sp_out *o);
 

@@ -14,8 +14,6 @@ struct sp_page {
 	unsigned blocks_digits; /* of the largest number of blocks */
 };
 
-enum sp_paint { SP_PAINT_BOLD, SP_PAINT_DIM, SP_PAINT_GROWS, SP_PAINT_SHRINKS };
-
 /* Coloured only when asked for. */
 void sp_page_put(struct sp_page *p, enum sp_paint paint, const char *text);
 

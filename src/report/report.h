@@ -13,6 +13,7 @@
 
 #include "report/formats.h"
 #include "session/session.h"
+#include "session/top.h"
 
 struct sp_report_options {
 	bool colour;    /* seep's own text only */
@@ -42,5 +43,26 @@ struct sp_report_writer {
 	bool once; /* see formats.h */
 };
 const struct sp_report_writer *sp_report_writer(enum sp_report_format f);
+
+/* ---- seep top ---- */
+
+/* vmstat's lines, one a look, with its heading above the first; the changes and the sentence when it is the last. */
+sp_must_check int sp_report_top(FILE *out, const struct sp_top_view *v, const struct sp_report_options *o);
+/* One JSON object on one line (doc/json.md). */
+sp_must_check int sp_report_top_json(FILE *out, const struct sp_top_view *v, const struct sp_report_options *o);
+
+/* A terminal's whole screen, drawn over what stands there. */
+struct sp_screen {
+	unsigned rows, columns;
+	bool colour;
+	pid_t selected;     /* its row is marked; the first one when it is not there */
+	const char *sort;   /* what the order is called */
+	const char *filter; /* as typed so far; NULL: none */
+	bool paused;
+	bool is_typing;      /* the filter is being typed */
+	const char *message; /* instead of the keys' help; NULL: none */
+};
+
+sp_must_check int sp_report_top_screen(FILE *out, const struct sp_top_view *v, const struct sp_screen *s);
 
 #endif

@@ -60,6 +60,36 @@ int sp_waiter_start_timer(struct sp_waiter *w, uint64_t interval_ns, struct sp_w
 	return 0;
 }
 
+int sp_waiter_add_terminal(struct sp_waiter *w, int fd, struct sp_why *why)
+{
+	sigset_t set;
+
+	make_set(&set);
+	sigaddset(&set, SIGWINCH);
+	sigaddset(&set, SIGCONT);
+	sigaddset(&set, SIGTSTP);
+	if (signalfd(w->signal_fd, &set, 0) < 0)
+		return sp_why_set(why, SP_FAULT_OURS, errno, "cannot wait for signals: %s", strerror(errno));
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	w->key_fd = fd;
+	return 0;
+}
+
+static unsigned wake_of(uint32_t sig)
+{
+	switch (sig) {
+	case SIGPIPE:
+		return SP_WAKE_PIPE;
+	case SIGWINCH:
+	case SIGCONT:
+		return SP_WAKE_RESIZE;
+	case SIGTSTP:
+		return SP_WAKE_STOP;
+	default:
+		return SP_WAKE_SIGNAL;
+	}
+}
+
 /* Takes everything out of the signal descriptor. */
 static unsigned read_signals(struct sp_waiter *w)
 {
@@ -67,17 +97,16 @@ static unsigned read_signals(struct sp_waiter *w)
 	unsigned wake = 0;
 
 	while (read(w->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
-		wake |= info.ssi_signo == SIGPIPE ? SP_WAKE_PIPE : SP_WAKE_SIGNAL;
+		wake |= wake_of(info.ssi_signo);
 	return wake;
 }
 
 int sp_waiter_wait(struct sp_waiter *w, int engine_fd, int target_fd, int timeout_ms, unsigned *ret_wake)
 {
 	struct pollfd fds[] = {
-	    {.fd = w->signal_fd, .events = POLLIN},
-	    {.fd = w->timer_fd, .events = POLLIN},
-	    {.fd = target_fd, .events = POLLIN},
-	    {.fd = engine_fd, .events = POLLIN},
+	    {.fd = w->signal_fd, .events = POLLIN}, {.fd = w->timer_fd, .events = POLLIN},
+	    {.fd = target_fd, .events = POLLIN},    {.fd = engine_fd, .events = POLLIN},
+	    {.fd = w->key_fd, .events = POLLIN},
 	};
 	unsigned wake = 0;
 	uint64_t expired;
@@ -90,6 +119,8 @@ int sp_waiter_wait(struct sp_waiter *w, int engine_fd, int target_fd, int timeou
 		wake |= SP_WAKE_TIMER;
 	if (fds[2].revents)
 		wake |= SP_WAKE_TARGET;
+	if (fds[4].revents)
+		wake |= SP_WAKE_KEY;
 	*ret_wake = wake;
 	return 0;
 }

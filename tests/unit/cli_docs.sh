@@ -50,6 +50,7 @@ completes() {
 
 if command -v man >/dev/null && command -v col >/dev/null; then
 	check_page seep.1
+	check_page seep-top.1 top
 	check_page seep-trace.1 trace
 	check_page seep-shm.1 shm
 	check_page seep-kernel.1 kernel
@@ -59,7 +60,7 @@ else
 fi
 
 if command -v bash >/dev/null; then
-	for command in trace shm kernel memleak help; do
+	for command in top trace shm kernel memleak help; do
 		completes "$command" seep ""
 		for option in $(options_of "$command"); do
 			completes "$option" seep "$command" "$option"
@@ -76,7 +77,7 @@ fi
 
 if command -v zsh >/dev/null; then
 	zsh -n "$build/completions/_seep" || fail "zsh cannot read its completion"
-	for command in trace shm kernel memleak; do
+	for command in top trace shm kernel memleak; do
 		for option in $(options_of "$command"); do
 			grep -q -e "$option"'[]=[}]' "$build/completions/_seep" || fail "zsh: no $option"
 		done
