@@ -42,6 +42,8 @@ static int check(const struct sp_args *args, struct sp_why *why)
 		return sp_why_set(why, SP_FAULT_USAGE, EINVAL, "min_size (-z) can't be greater than max_size (-Z)");
 	if (args->target && args->command)
 		return sp_why_set(why, SP_FAULT_USAGE, EINVAL, "-p and -c exclude each other");
+	if (args->resident && !args->target && !args->command)
+		return sp_why_set(why, SP_FAULT_USAGE, EINVAL, "--resident needs a program: give -p or -c");
 	if (args->replay && (args->target || args->command))
 		return sp_why_set(why, SP_FAULT_USAGE, EINVAL, "--replay shows a recording: -p and -c do not apply");
 	if ((args->percpu || args->wa_missing_free) && (args->target || args->command))

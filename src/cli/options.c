@@ -129,6 +129,8 @@ const struct sp_opt sp_opts[] = {
      "colours; auto: on a terminal, unless NO_COLOR is set"},
     {"debuginfod", NULL, 0, FLAG(debuginfod), NULL, T, 0,
      "ask the servers in DEBUGINFOD_URLS for missing debug information"},
+    {"resident", NULL, 0, FLAG(resident), NULL, T | M, 0,
+     "tell how much of each call path is in physical memory; what was allocated and never touched is not"},
     {"no-lines", NULL, 0, FLAG(no_lines), NULL, T, 0, "functions only, no source lines: cheaper"},
 
     /* how to watch */

@@ -30,7 +30,7 @@ struct sp_args {
 	bool help, version;
 	bool list, show_pc, json, combined_only, trace_events, ebpf;
 	bool percpu, wa_missing_free;
-	bool debuginfod, no_lines;
+	bool debuginfod, no_lines, resident;
 	bool all;
 	bool batch;
 	const char *target, *command, *object, *symbols_prefix, *replay, *topic, *filter;

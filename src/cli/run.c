@@ -19,6 +19,9 @@ static int check(const struct sp_args *args, struct sp_why *why)
 	if (args->replay && !replay_engine && strcmp(args->engine->name, "auto") != 0)
 		return sp_why_set(why, SP_FAULT_USAGE, EINVAL, "--replay and --engine %s exclude each other",
 				  args->engine->name);
+	if (args->replay && args->resident)
+		return sp_why_set(why, SP_FAULT_USAGE, EINVAL,
+				  "--resident needs a running program: a recording has no memory");
 	if (args->replay && args->argv)
 		return sp_why_set(why, SP_FAULT_USAGE, EINVAL, "--replay shows a recording: it cannot launch '%s'",
 				  args->argv[0]);
@@ -93,6 +96,7 @@ int sp_run_init(struct sp_run *run, const struct sp_cli *cli, const struct sp_ar
 			.top = (unsigned)args->top,
 			.interval_ns = args->interval_ns,
 			.count = args->count,
+			.resident = args->resident,
 			.symbolize = {.debuginfod = args->debuginfod, .no_lines = args->no_lines}},
 	    .report = sp_run_report_options(args),
 	    .talk = sp_run_talk_stderr,

@@ -139,6 +139,14 @@ bool sp_proc_tid_status(struct sp_proc *p, pid_t tid, const char *key, char *buf
 /* Opens a file of the target's /proc directory ("mem", "pagemap") with these open(2) flags. -errno. */
 sp_must_check int sp_proc_open_file(struct sp_proc *p, const char *name, int flags);
 
+struct sp_range {
+	uint64_t addr, size;
+	uint64_t resident; /* filled in: bytes of it on pages that are in physical memory */
+};
+
+/* Fills in `resident` of each range; cheapest in address order. A failure says nothing of any of them. */
+sp_must_check int sp_proc_resident(struct sp_proc *p, struct sp_range *list, size_t nr);
+
 /* ---- launch: a child of ours that has its libraries mapped but has run none of their code ---- */
 
 struct sp_launch; /* the stopped child */

@@ -70,6 +70,8 @@ static void put_path(struct sp_jsonw *w, const struct sp_view *v, const struct s
 {
 	sp_jsonw_object(w);
 	put_sum(w, v, &p->sum);
+	if (v->has_resident)
+		sp_jsonw_put_u64(w, "resident", p->resident_bytes);
 	sp_jsonw_key(w, "frames");
 	sp_jsonw_array(w);
 	for (unsigned i = 0; i < p->nr_frames; i++)

@@ -57,9 +57,12 @@ static void print_frame(struct sp_out *out, const struct sp_frame *f, bool show_
 	sp_out_puts(out, "\n");
 }
 
-static void print_stack(struct sp_out *out, const struct sp_view_path *p, bool show_pc)
+static void print_stack(struct sp_out *out, const struct sp_view *v, const struct sp_view_path *p, bool show_pc)
 {
-	sp_out_printf(out, "\t%" PRIu64 " bytes in %" PRIu64 " allocations from stack\n", p->sum.bytes, p->sum.blocks);
+	sp_out_printf(out, "\t%" PRIu64 " bytes in %" PRIu64 " allocations from stack", p->sum.bytes, p->sum.blocks);
+	if (v->has_resident)
+		sp_out_printf(out, " (%" PRIu64 " resident)", p->resident_bytes);
+	sp_out_puts(out, "\n");
 	for (unsigned i = 0; i < p->nr_frames; i++)
 		if (!p->frames[i].inlined)
 			print_frame(out, &p->frames[i], show_pc);
@@ -78,7 +81,7 @@ int sp_report_memleak(FILE *stream, const struct sp_view *v, const struct sp_rep
 			return r;
 	}
 	for (size_t i = v->nr_paths; i-- > 0 && !out.err;)
-		print_stack(&out, &v->paths[i], o->show_pc && !o->combined);
+		print_stack(&out, v, &v->paths[i], o->show_pc && !o->combined);
 	if (o->combined && !v->nr_paths)
 		sp_out_puts(&out, "\n");
 	sp_report_sampled(&out, v, "\t");

@@ -115,11 +115,14 @@ static void put_growth(struct sp_page *p, int64_t growth)
 	sp_page_put(p, growth > 0 ? SP_PAINT_GROWS : SP_PAINT_SHRINKS, text);
 }
 
-static void put_survival(struct sp_page *p, const struct sp_path_sum *s)
+static void put_survival(struct sp_page *p, const struct sp_view_path *path)
 {
+	const struct sp_path_sum *s = &path->sum;
 	char span[16];
 
 	sp_out_pad(&p->out, p->indent);
+	if (p->v->has_resident)
+		sp_out_printf(&p->out, "%s in memory, ", sp_text_bytes(span, sizeof(span), path->resident_bytes));
 	sp_out_printf(&p->out, "oldest %s", sp_text_duration(span, sizeof(span), age(p->v, s->oldest_birth_ns)));
 	if (s->old_seen)
 		sp_out_printf(&p->out, ", %" PRIu64 " of %" PRIu64 " older block%s %s freed", s->old_freed, s->old_seen,
@@ -129,8 +132,9 @@ static void put_survival(struct sp_page *p, const struct sp_path_sum *s)
 	sp_out_puts(&p->out, "\n");
 }
 
-static void put_sum(struct sp_page *p, size_t rank, const struct sp_path_sum *s)
+static void put_sum(struct sp_page *p, size_t rank, const struct sp_view_path *path)
 {
+	const struct sp_path_sum *s = &path->sum;
 	char bytes[16], cell[32];
 
 	snprintf(cell, sizeof(cell), "#%zu", rank);
@@ -144,7 +148,7 @@ static void put_sum(struct sp_page *p, size_t rank, const struct sp_path_sum *s)
 		sp_out_printf(&p->out, " +-%u%%", sp_report_error_percent(p->v, s));
 	put_growth(p, s->growth_bytes);
 	sp_out_puts(&p->out, "\n");
-	put_survival(p, s);
+	put_survival(p, path);
 }
 
 /* ---- blocks, foot ---- */
@@ -177,7 +181,7 @@ static void put_blocks(struct sp_page *p, const struct sp_view_path *path)
 
 static void put_path(struct sp_page *p, size_t rank, const struct sp_view_path *path)
 {
-	put_sum(p, rank, &path->sum);
+	put_sum(p, rank, path);
 	sp_page_frames(p, path);
 	if (p->o->show_list)
 		put_blocks(p, path);

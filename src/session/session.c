@@ -45,6 +45,8 @@ static int make_view(struct sp_session *s, struct sp_view_store **ret_store, str
 	if (r < 0)
 		return sp_why_set(s->why, SP_FAULT_OURS, -r, "cannot make a report: %s", strerror(-r));
 	complete_view(s, ret);
+	if (s->o->resident && s->proc && !s->has_ended)
+		(void)sp_view_add_resident(ret, *ret_store, s->ledger, s->proc); /* the view says that it is missing */
 	return 0;
 }
 

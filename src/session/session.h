@@ -27,6 +27,7 @@ struct sp_view_path {
 	unsigned nr_frames;
 	const struct sp_block *list; /* its blocks, address order; NULL unless asked for */
 	size_t nr_list;
+	uint64_t resident_bytes; /* of sum.bytes, in physical memory; only with view.has_resident */
 };
 
 struct sp_view {
@@ -49,6 +50,8 @@ struct sp_view {
 	uint64_t total_paths, total_bytes, total_blocks; /* under the filter, before the cut to `top` */
 	const struct sp_block *list; /* every block under the filter (any path), address order; NULL unless asked for */
 	size_t nr_list;
+	bool has_resident;       /* asked for, and the target was there to tell */
+	uint64_t resident_bytes; /* of total_bytes */
 	uint64_t lost[SP_NR_LOST];
 	struct sp_engine_stats stats;
 };
@@ -72,6 +75,7 @@ struct sp_session_options {
 	uint64_t interval_ns;
 	uint64_t count; /* reports, 0: endless */
 	struct sp_symbolize_options symbolize;
+	bool resident;                  /* look how much is in physical memory; a live process only */
 	bool no_reports;                /* event stream only (memleak -t) */
 	const struct sp_procfs *procfs; /* NULL: /proc */
 };
@@ -112,5 +116,12 @@ struct sp_view_store; /* owner of a view's arrays */
 sp_must_check int sp_view_make(const struct sp_ledger *l, struct sp_symbolizer *s, const struct sp_session_options *o,
 			       uint64_t scale, struct sp_view_store **ret_store, struct sp_view *ret);
 void sp_view_store_free(struct sp_view_store *s);
+
+/*
+ * Fills in how much of the view's blocks is in physical memory. On failure nothing is filled in: it has ended, or does
+ * not let us look.
+ */
+int sp_view_add_resident(struct sp_view *v, const struct sp_view_store *store, const struct sp_ledger *l,
+			 struct sp_proc *p);
 
 #endif

@@ -223,6 +223,76 @@ static int take_blocks(struct sp_view_store *store, const struct sp_ledger *l, c
 	return 0;
 }
 
+/* ---- what of it is in physical memory ---- */
+
+struct share {
+	uint64_t recorded, resident; /* bytes */
+};
+
+/* The part of `bytes`, which may stand for more than was recorded, that is resident in proportion. */
+static uint64_t part_of(uint64_t bytes, const struct share *s)
+{
+	return s->recorded ? (uint64_t)((unsigned __int128)bytes * s->resident / s->recorded) : 0;
+}
+
+/* shares[nr_paths] is that of the paths that are not shown. */
+static void add_shares(struct share *shares, const struct sp_vec *blocks, const struct sp_range *ranges,
+		       const uint32_t *rank)
+{
+	for (size_t i = 0; i < blocks->nr; i++) {
+		struct share *s = &shares[rank[(uint32_t)(sp_vec_at(blocks, struct sp_block, i)->path + 1)]];
+
+		s->recorded = saturating_add(s->recorded, ranges[i].size);
+		s->resident = saturating_add(s->resident, ranges[i].resident);
+	}
+}
+
+static int look_at_pages(struct share *shares, const struct sp_vec *blocks, const uint32_t *rank, struct sp_proc *p)
+{
+	sp_autofree struct sp_range *ranges = calloc(blocks->nr + 1, sizeof(*ranges));
+	int r;
+
+	if (!ranges)
+		return -ENOMEM;
+	for (size_t i = 0; i < blocks->nr; i++) {
+		const struct sp_block *b = sp_vec_at(blocks, struct sp_block, i);
+
+		ranges[i] = (struct sp_range){.addr = b->addr, .size = b->size};
+	}
+	r = sp_proc_resident(p, ranges, blocks->nr);
+	if (!r)
+		add_shares(shares, blocks, ranges, rank);
+	return r;
+}
+
+int sp_view_add_resident(struct sp_view *v, const struct sp_view_store *store, const struct sp_ledger *l,
+			 struct sp_proc *p)
+{
+	sp_autofree struct share *shares = calloc(v->nr_paths + 1, sizeof(*shares));
+	sp_autofree uint32_t *rank = make_ranks(&store->sums, v->nr_paths);
+	struct share all = {0};
+	struct sp_vec blocks;
+	int r = shares && rank ? 0 : -ENOMEM;
+
+	sp_vec_init(&blocks, sizeof(struct sp_block), MAX_BLOCKS);
+	if (!r)
+		r = sp_ledger_blocks(l, true, 0, &v->filter, &blocks);
+	if (!r)
+		r = look_at_pages(shares, &blocks, rank, p);
+	sp_vec_done(&blocks);
+	if (r)
+		return r;
+	for (size_t i = 0; i < v->nr_paths; i++)
+		store->paths[i].resident_bytes = part_of(store->paths[i].sum.bytes, &shares[i]);
+	for (size_t i = 0; i <= v->nr_paths; i++) {
+		all.recorded = saturating_add(all.recorded, shares[i].recorded);
+		all.resident = saturating_add(all.resident, shares[i].resident);
+	}
+	v->resident_bytes = part_of(v->total_bytes, &all);
+	v->has_resident = true;
+	return 0;
+}
+
 /* ---- the whole ---- */
 
 static int fill(struct sp_view_store *store, const struct sp_ledger *l, struct sp_symbolizer *s,
