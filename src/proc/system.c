@@ -65,6 +65,34 @@ int sp_meminfo_parse(const char *text, struct sp_meminfo *ret)
 	return 0;
 }
 
+/* "              count:    10009", once for each zone and CPU. */
+uint64_t sp_zoneinfo_parse(const char *text)
+{
+	uint64_t sum = 0, n;
+
+	for (const char *line = text; line; line = strchr(line, '\n')) {
+		const char *s;
+
+		line += *line == '\n';
+		s = line + strspn(line, " \t");
+		if (strncmp(s, "count:", 6) != 0)
+			continue;
+		s += 6 + strspn(s + 6, " ");
+		if (sp_digits(&s, &n) && __builtin_add_overflow(sum, n, &sum))
+			return UINT64_MAX;
+	}
+	return sum;
+}
+
+static uint64_t read_free_lists(const struct sp_procfs *fs)
+{
+	int err;
+	sp_autofree char *text = read_root(fs, "zoneinfo", STAT_MAX, &err);
+	uint64_t bytes = text ? sp_zoneinfo_parse(text) : 0;
+
+	return __builtin_mul_overflow(bytes, (uint64_t)sysconf(_SC_PAGESIZE), &bytes) ? 0 : bytes;
+}
+
 int sp_meminfo_read(const struct sp_procfs *fs, struct sp_meminfo *ret, struct sp_why *why)
 {
 	int err;
@@ -72,7 +100,10 @@ int sp_meminfo_read(const struct sp_procfs *fs, struct sp_meminfo *ret, struct s
 
 	if (text)
 		err = sp_meminfo_parse(text, ret);
-	return err ? cannot_read(fs, "meminfo", err, why) : 0;
+	if (err)
+		return cannot_read(fs, "meminfo", err, why);
+	ret->free_lists = read_free_lists(fs);
+	return 0;
 }
 
 /* ---- activity ---- */

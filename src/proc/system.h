@@ -37,7 +37,11 @@ struct sp_meminfo {
 #define SP_MEMINFO_FIELD(name, key) uint64_t name;
 	SP_MEMINFO(SP_MEMINFO_FIELD)
 #undef SP_MEMINFO_FIELD
+	uint64_t free_lists; /* free, on the lists that each CPU keeps for itself (/proc/zoneinfo): not in free */
 };
+
+/* Pages on the per-CPU lists of all zones. */
+uint64_t sp_zoneinfo_parse(const char *text);
 
 /* -EINVAL: no MemTotal or no MemFree. */
 sp_must_check int sp_meminfo_parse(const char *text, struct sp_meminfo *ret);

@@ -223,7 +223,9 @@ static int blame_kind(struct judging *j, enum sp_mem kind, int64_t amount)
 static void note_steady(struct judging *j)
 {
 	for (size_t i = 0; i < j->suspects.nr && at(j, i)->is_steady; i++) {
-		if (at(j, i)->seen_ns < j->v.span_ns / 2)
+		bool is_member = j->v.cause == SP_CAUSE_CROWD && !strcmp(at(j, i)->ps.comm, j->v.who.ps.comm);
+
+		if (at(j, i)->seen_ns < j->v.span_ns / 2 || is_member)
 			continue;
 		j->v.has_steady = !j->v.has_who || j->v.who.ps.pid != at(j, i)->ps.pid;
 		j->v.steady = *at(j, i);
@@ -276,7 +278,7 @@ static int judge(struct judging *j)
 	int err = 0;
 
 	for (unsigned i = 0; i < SP_NR_MEM; i++)
-		if (mem_change(j, (enum sp_mem)i) > mem_change(j, top))
+		if (i != SP_MEM_LISTS && mem_change(j, (enum sp_mem)i) > mem_change(j, top))
 			top = (enum sp_mem)i;
 	note_reserved(j);
 	if (mem_change(j, top) >= (int64_t)j->v.noise_bytes)
@@ -300,6 +302,8 @@ int sp_triage_judge(const struct sp_triage *t, struct sp_diagnosis *ret)
 	int err = 0;
 
 	sp_vec_init(&j.suspects, sizeof(struct sp_suspect), t->processes.max);
+	/* Tens of MiB move between `free` and these lists all the time: they are free as well. */
+	j.v.free_bytes += mem_change(&j, SP_MEM_LISTS);
 	j.v.cache_bytes = mem_change(&j, SP_MEM_CACHE) + mem_change(&j, SP_MEM_BUFFERS);
 	if (j.v.cause != SP_CAUSE_TOO_SHORT) {
 		err = sp_triage_suspects(t, SP_SUSPECT_GROWTH, &j.suspects);

@@ -31,7 +31,7 @@ static uint64_t minus(uint64_t a, uint64_t b)
 
 /*
  * Cached holds Shmem. SwapCached is left out: those pages are still in AnonPages or Shmem when anybody maps them.
- * "Other" is what no counter claims: drivers' and network pages, vmalloc, the kernel's per-cpu lists of free pages.
+ * "Other" is what no counter claims: drivers' and network pages, vmalloc.
  */
 struct sp_machine sp_machine_of(const struct sp_meminfo *m)
 {
@@ -53,6 +53,7 @@ struct sp_machine sp_machine_of(const struct sp_meminfo *m)
 		    [SP_MEM_STACKS] = m->kernel_stack,
 		    [SP_MEM_PERCPU] = m->percpu,
 		    [SP_MEM_HUGE] = m->hugetlb,
+		    [SP_MEM_LISTS] = m->free_lists,
 		},
 	};
 	uint64_t rest = minus(m->total, m->free);

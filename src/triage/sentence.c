@@ -339,10 +339,28 @@ const char *sp_triage_sentence(const struct sp_diagnosis *v, const struct sp_dia
 	return buf;
 }
 
+#define WORTH_A_LOOK 20 /* a steady process that took this part of what the cause took is looked at first */
+
+/* Does the steady process come before the cause? Always when the cause is harmless. */
+static bool is_steady_first(const struct sp_diagnosis *v)
+{
+	switch (v->cause) {
+	case SP_CAUSE_CACHE:
+	case SP_CAUSE_SLAB_GIVES:
+	case SP_CAUSE_SETTLED:
+	case SP_CAUSE_SPREAD:
+	case SP_CAUSE_UNSEEN:
+		return v->has_steady;
+	default:
+		return v->has_steady && v->steady.growth_bytes >= v->amount_bytes / WORTH_A_LOOK;
+	}
+}
+
 const char *sp_triage_next(const struct sp_diagnosis *v, char *buf, size_t size)
 {
-	enum sp_cause cause = v->has_steady ? SP_CAUSE_SLOW : v->cause;
-	int pid = (int)(v->has_steady ? v->steady.ps.pid : cause == SP_CAUSE_CROWD ? v->parent : v->who.ps.pid);
+	bool steady = is_steady_first(v);
+	enum sp_cause cause = steady ? SP_CAUSE_SLOW : v->cause;
+	int pid = (int)(steady ? v->steady.ps.pid : cause == SP_CAUSE_CROWD ? v->parent : v->who.ps.pid);
 	const char *next = causes[cause].next, *mark = strstr(next, "%d");
 
 	if (mark)

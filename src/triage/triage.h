@@ -29,6 +29,7 @@
 	X(STACKS, "kernel_stacks", "kernel stacks")                                                                    \
 	X(PERCPU, "per_cpu", "per-cpu memory")                                                                         \
 	X(HUGE, "huge_pages", "huge page pool")                                                                        \
+	X(LISTS, "free_lists", "free lists of CPUs")                                                                   \
 	X(OTHER, "kernel_other", "other kernel memory")
 
 enum sp_mem {

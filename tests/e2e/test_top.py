@@ -273,6 +273,7 @@ def a_quiet_machine_has_no_leak(env):
         top.wait_looks(8)
         v = top.end()
         change = top.last()["change"]
+        change["free"] += change.pop("free_lists")
         steady = [p["pid"] for p in top.last()["processes"] if p["trend"] == "steady"]
         if not steady and all(abs(c) < v["noise_bytes"] for c in change.values()):
             check_equal((v["cause"], v["next"]), ("nothing", None), "verdict")

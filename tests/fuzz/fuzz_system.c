@@ -15,6 +15,7 @@ static void check_meminfo(const char *text)
 
 	if (!sp_meminfo_parse(text, &m))
 		assert(m.total);
+	(void)sp_zoneinfo_parse(text);
 	assert(p.known || !p.full_us);
 }
 

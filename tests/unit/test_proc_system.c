@@ -62,6 +62,17 @@ static void an_old_kernels_gaps_are_filled(void **state)
 	assert_int_equal(m.percpu, 0);
 }
 
+static void free_pages_on_the_cpus_lists_are_summed(void **state)
+{
+	(void)state;
+	assert_int_equal(
+	    sp_zoneinfo_parse("Node 0, zone DMA\n  pages free 2\n  pagesets\n    cpu: 0\n              count:    7\n"
+			      "              high:     9\n    cpu: 1\n              count:    35\n"),
+	    42);
+	assert_int_equal(sp_zoneinfo_parse(""), 0);
+	assert_int_equal(sp_zoneinfo_parse("count: x\ncount: 18446744073709551615\ncount: 1"), UINT64_MAX);
+}
+
 static void what_is_no_meminfo_is_refused(void **state)
 {
 	struct sp_meminfo m;
@@ -374,6 +385,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(meminfo_is_read_in_bytes),
 	    cmocka_unit_test(an_old_kernels_gaps_are_filled),
+	    cmocka_unit_test(free_pages_on_the_cpus_lists_are_summed),
 	    cmocka_unit_test(what_is_no_meminfo_is_refused),
 	    cmocka_unit_test(numbers_beyond_all_bounds_saturate),
 	    cmocka_unit_test(a_missing_proc_is_said),
