@@ -2,6 +2,7 @@
 /* A look at the machine and at every process, into the triage. */
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "session/top_impl.h"
 
@@ -65,8 +66,10 @@ static int take_processes(struct sp_top *t)
 	int err = 0;
 
 	sp_triage_begin(t->triage, t->now.now_ns, &m);
+	/* We are left out: our own tables fill while we watch, and that is nobody's question. */
 	for (size_t i = 0; i < sp_ps_nr(t->table) && !err; i++)
-		err = sp_triage_process(t->triage, sp_ps_at(t->table, i));
+		if (t->o->procfs || sp_ps_at(t->table, i)->pid != getpid())
+			err = sp_triage_process(t->triage, sp_ps_at(t->table, i));
 	sp_triage_end(t->triage);
 	return err;
 }

@@ -129,7 +129,7 @@ def many_small_processes_are_one_cause(env):
     top = start(env)
     h.command(f"crowd 100 {BIG // 100}")
     v = top.wait_cause("crowd")
-    check_says(v, rf"of 10[01] processes named hog, children of process {h.pid}", f"ps --ppid {h.pid}")
+    check_says(v, rf"of \d+ processes named hog, children of process {h.pid}", f"ps --ppid {h.pid}")
 
 
 @test(per_engine=False)
