@@ -25,9 +25,6 @@ const struct sp_choice sp_top_sorts[] = {{"growth", SP_SUSPECT_GROWTH}, {"anon",
 #define ENGINE(name) {#name, 0},
 static const struct sp_choice engines[] = {{"auto", 0}, SP_ENGINES(ENGINE){NULL, 0}};
 
-static const struct sp_choice tables[] = {
-    {"auto", SP_TABLE_AUTO}, {"shadow", SP_TABLE_SHADOW}, {"hash", SP_TABLE_HASH}, {NULL, 0}};
-
 static const struct sp_choice colors[] = {{"auto", 0}, {"always", 0}, {"never", 0}, {NULL, 0}};
 
 static const struct sp_choice formats[] = {
@@ -44,7 +41,6 @@ static const struct sp_choice formats[] = {
 #define FLAG(f)                SP_OPT_FLAG, FIELD(bool, f), 0, 0, 0, NULL
 #define U64(f, min, max)       SP_OPT_U64, FIELD(uint64_t, f), min, max, 0, NULL
 #define BYTES(f, min)          SP_OPT_BYTES, FIELD(uint64_t, f), min, UINT64_MAX, 0, NULL
-#define MAYBE(f, min, max)     SP_OPT_MAYBE, FIELD(uint64_t, f), min, max, 0, NULL
 #define DURATION(f, min, unit) SP_OPT_DURATION, FIELD(uint64_t, f), min, 365 * NS_PER_DAY, unit, NULL
 #define STRING(f)              SP_OPT_STRING, FIELD(const char *, f), 0, 0, 0, NULL
 #define ARGV(f)                SP_OPT_ARGV, FIELD(char *const *, f), 0, 0, 0, NULL
@@ -55,7 +51,9 @@ static const struct sp_choice formats[] = {
 #define M           SP_FOR_MEMLEAK
 #define SHM         SP_FOR_SHM
 #define TOP         SP_FOR_TOP
-#define ALL         (SP_FOR_SEEP | T | K | M | SHM | TOP | SP_FOR_HELP)
+#define ALL         (SP_FOR_SEEP | T | K | M | SHM | TOP | R | P | SP_FOR_HELP)
+#define R           SP_FOR_RECORD
+#define P           SP_FOR_REPORT
 #define HIDDEN      SP_OPT_HIDDEN
 #define WORD        SP_OPT_POSITIONAL
 #define ATTACH_WORD (SP_OPT_POSITIONAL | SP_OPT_ONLY_ATTACH)
@@ -65,6 +63,9 @@ const struct sp_opt sp_opts[] = {
     /* words in their places */
     {"PID|NAME", "PID|NAME", 0, STRING(target), NULL, T, ATTACH_WORD,
      "the process to watch, or the name of its program"},
+    {"PID|NAME", "PID|NAME", 0, STRING(target), NULL, R, ATTACH_WORD,
+     "the process to watch, or the name of its program"},
+    {"FILE|PID", "FILE|PID", 0, STRING(target), NULL, P, WORD, "a recording, or a process to watch for a while"},
     {"INTERVAL", "INTERVAL", 0, DURATION(interval_ns, 10 * NS_PER_MS, NS_PER_SEC), "5", T | K | M, WORD,
      "seconds between two reports; 500ms, 2m and 1h work too"},
     {"INTERVAL", "INTERVAL", 0, DURATION(interval_ns, 100 * NS_PER_MS, NS_PER_SEC), "3", TOP, WORD,
@@ -73,7 +74,7 @@ const struct sp_opt sp_opts[] = {
      "how many looks to take, the first at once; without it, until interrupted"},
     {"COUNT", "COUNT", 0, U64(count, 1, UINT64_MAX), NULL, T | K | M, WORD,
      "how many reports to print before ending; without it, until interrupted"},
-    {"CMD ARG...", "CMD ARG...", 0, ARGV(argv), NULL, T, WORD,
+    {"CMD ARG...", "CMD ARG...", 0, ARGV(argv), NULL, T | R, WORD,
      "a program to start and to watch from its first instruction; its own options follow it"},
     {"COMMAND", "COMMAND", 0, STRING(topic), NULL, SP_FOR_HELP, WORD, "the command to explain"},
 
@@ -86,72 +87,71 @@ const struct sp_opt sp_opts[] = {
     {"obj", "OBJ", 'O', STRING(object), "c", M, 0,
      "look for the allocator in this file only, as the target names it; 'c' stands for the one that the target itself "
      "uses"},
-    {"obj", "FILE", 'O', STRING(object), NULL, T, 0,
+    {"obj", "FILE", 'O', STRING(object), NULL, T | R, 0,
      "look for the allocator in this file only, as the target names it, instead of where the target itself finds it"},
-    {"symbols-prefix", "PREFIX", 0, STRING(symbols_prefix), NULL, T | M, 0,
+    {"symbols-prefix", "PREFIX", 0, STRING(symbols_prefix), NULL, T | M | R, 0,
      "what stands before the allocator's symbols, as je_ in je_malloc"},
     {"percpu", NULL, 0, FLAG(percpu), NULL, K | M, 0, "kernel: watch per-cpu allocations instead of slab and pages"},
     {"wa-missing-free", NULL, 0, FLAG(wa_missing_free), NULL, K | M, 0,
      "kernel: take an allocation at a known address as the free of the older block there, for frees that the kernel "
      "does not report"},
 
+    /* how long, and where to */
+    {"output", "FILE", 'o', STRING(output), NULL, R, 0,
+     "the file to make; - is standard output; default: NAME-PID.seep, in this directory"},
+    {"for", "TIME", 0, DURATION(for_ns, 10 * NS_PER_MS, 0), NULL, R, 0, "end after this time; default: at Ctrl-C"},
+    {"for", "TIME", 0, DURATION(for_ns, 10 * NS_PER_MS, 0), "10s", P, 0, "how long to watch a process"},
+    {"interval", "TIME", 'i', DURATION(interval_ns, 100 * NS_PER_MS, NS_PER_SEC), "1", R, 0,
+     "time between two looks; of a long recording ever fewer are kept"},
+    {"max-file", "BYTES", 0, BYTES(max_file, 64 << 10), "256M", R, 0,
+     "the file's greatest size: the nearer it comes, the fewer looks are kept"},
+
     /* what to show */
     {"trace", NULL, 't', FLAG(trace_events), NULL, M, 0, "print every allocator call as it happens, and no reports"},
     {"show-allocs", NULL, 'a', FLAG(list), NULL, M, 0, "print the address and size of each outstanding block"},
-    {"list", NULL, 'a', FLAG(list), NULL, T | K, 0, "print the blocks of each call path: address, size, age"},
-    {"top", "N", 'T', U64(top, 0, 1000000), "10", T | K | M, 0, "how many call paths to print; 0: all"},
+    {"list", NULL, 'a', FLAG(list), NULL, T | K | P, 0, "print the blocks of each call path: address, size, age"},
+    {"top", "N", 'T', U64(top, 0, 1000000), "10", T | K | M | P, 0, "how many call paths to print; 0: all"},
     {"batch", NULL, 'b', FLAG(batch), NULL, TOP, 0, "print lines as vmstat does, on a terminal, too"},
     {"top", "N", 'T', U64(top, 0, 1000000), "10", TOP, 0, "how many processes to print; 0: all, at most 1000"},
     {"filter", "TEXT", 'f', STRING(filter), NULL, TOP, 0,
      "print only processes with this in their command or cgroup; the sentence is about all of them"},
     {"older", "MS", 'o', DURATION(older_ns, 0, NS_PER_MS), "500", M, 0,
      "leave out blocks younger than this many milliseconds"},
-    {"older", "TIME", 'o', DURATION(older_ns, 0, 0), "500ms", T | K, 0,
+    {"older", "TIME", 'o', DURATION(older_ns, 0, 0), "500ms", T | K | P, 0,
      "leave out blocks younger than this; 0 shows everything"},
-    {"sort", "KEY", 0, CHOICE(sort, sorts_seep), "growth", T | K, 0,
+    {"sort", "KEY", 0, CHOICE(sort, sorts_seep), "growth", T | K | R | P, 0,
      "which call paths come first; equal ones go by size"},
     {"sort", "KEY", 0, CHOICE(sort, sp_top_sorts), "growth", TOP, 0,
      "which processes come first: what grew, steady growth before any other, or what is largest"},
     {"sort", "KEY", 0, CHOICE(sort, sorts_memleak), "size", M, 0, "which call paths count as the top ones"},
     {"combined-only", NULL, 0, FLAG(combined_only), NULL, M, 0,
      "print bytes and counts by call path, of blocks of any age, without addresses"},
-    {"min-size", "BYTES", 'z', BYTES(min_size, 0), NULL, T | K | M, 0,
+    {"min-size", "BYTES", 'z', BYTES(min_size, 0), NULL, T | K | M | P, 0,
      "leave out smaller blocks; K, M, G or T may follow the number"},
-    {"max-size", "BYTES", 'Z', BYTES(max_size, 1), NULL, T | K | M, 0, "leave out larger blocks"},
+    {"max-size", "BYTES", 'Z', BYTES(max_size, 1), NULL, T | K | M | P, 0, "leave out larger blocks"},
     {"all", NULL, 'a', FLAG(all), NULL, SHM, 0, "show small ordinary files in memory, too"},
     {"min-size", "BYTES", 'z', BYTES(min_size, 0), "1M", SHM, 0,
      "which ordinary files in memory count as small, and are shown with --all only"},
     {"show-pc", NULL, 0, FLAG(show_pc), NULL, M, 0, "print the address of each frame, as newer bcc does"},
-    {"json", NULL, 0, FLAG(json), NULL, T | K | SHM | TOP, 0, "print each report as one JSON object on one line"},
-    {"format", "FORMAT", 0, CHOICE(format, formats), "text", T, 0,
+    {"json", NULL, 0, FLAG(json), NULL, T | K | SHM | TOP | P, 0, "print each report as one JSON object on one line"},
+    {"format", "FORMAT", 0, CHOICE(format, formats), "text", T | P, 0,
      "how to print a report; folded (for flame graphs) and pprof hold every call path, and only of the last report"},
-    {"color", "WHEN", 0, CHOICE(color, colors), "auto", T | K | TOP, 0,
+    {"color", "WHEN", 0, CHOICE(color, colors), "auto", T | K | P | TOP, 0,
      "colours; auto: on a terminal, unless NO_COLOR is set"},
-    {"debuginfod", NULL, 0, FLAG(debuginfod), NULL, T, 0,
+    {"debuginfod", NULL, 0, FLAG(debuginfod), NULL, T | R | P, 0,
      "ask the servers in DEBUGINFOD_URLS for missing debug information"},
     {"resident", NULL, 0, FLAG(resident), NULL, T | M, 0,
      "tell how much of each call path is in physical memory; what was allocated and never touched is not"},
-    {"no-lines", NULL, 0, FLAG(no_lines), NULL, T, 0, "functions only, no source lines: cheaper"},
+    {"no-lines", NULL, 0, FLAG(no_lines), NULL, T | R | P, 0, "functions only, no source lines: cheaper"},
 
     /* how to watch */
-    {"engine", "ENGINE", 'e', CHOICE(engine, engines), "auto", T | K | M, 0,
+    {"engine", "ENGINE", 'e', CHOICE(engine, engines), "auto", T | K | M | R | P, 0,
      "how to watch; auto takes the best that works here"},
-    {"sample", "BYTES", 0, MAYBE(sample_bytes, 1024, 1ull << 40), "512K", T | M, 0,
-     "record a block now and then, one every so many bytes on average, and estimate the sums without bias; cheaper, "
-     "for "
-     "programs that do little but allocate (engine agent)"},
-    {"sample-rate", "N", 's', U64(sample_rate, 1, UINT32_MAX), "1", T | K | M, 0,
-     "record one allocation in N and scale the numbers up; 1: all, exact (engine bpf; the agent records all)"},
-    {"max-memory", "BYTES", 0, BYTES(max_memory, 1 << 20), NULL, T | M, 0,
-     "engine agent: what its tables may take in the target; beyond it goes on with sampling and says so; default: 256M "
-     "or a tenth of the target's limit, whichever is smaller"},
-    {"max-pause", "TIME", 0, DURATION(max_pause_ns, NS_PER_MS, 0), "50ms", T | M, 0,
-     "engine agent: for how long the target may be stopped at most; when that is not enough, engine auto takes bpf"},
-    {"table", "KIND", 0, CHOICE(table, tables), "auto", T | M, 0,
-     "engine agent: where live blocks are noted: shadow costs a quarter of the heap, hash suits huge or sparse heaps"},
-    {"max-blocks", "N", 0, U64(max_blocks, 1, 1u << 30), NULL, T | K | M, 0,
+    {"sample-rate", "N", 's', U64(sample_rate, 1, UINT32_MAX), "1", T | K | M | R, 0,
+     "record one allocation in N and scale the numbers up; 1: all, exact"},
+    {"max-blocks", "N", 0, U64(max_blocks, 1, 1u << 30), NULL, T | K | M | R, 0,
      "room for this many blocks at a time; what does not fit is counted and reported"},
-    {"max-paths", "N", 0, U64(max_paths, 1, 1u << 26), NULL, T | K | M, 0, "room for this many call paths"},
+    {"max-paths", "N", 0, U64(max_paths, 1, 1u << 26), NULL, T | K | M | R, 0, "room for this many call paths"},
     {"replay", "FILE", 0, STRING(replay), NULL, T | K | M, 0,
      "show a recording (doc/replay-format.md) instead of watching; needs no privileges"},
     {"ebpf", NULL, 0, FLAG(ebpf), NULL, M, HIDDEN, "refused: there is no C text to print"},

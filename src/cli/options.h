@@ -17,6 +17,8 @@ enum sp_for {
 	SP_FOR_HELP = 1 << 4,
 	SP_FOR_SHM = 1 << 5,
 	SP_FOR_TOP = 1 << 6,
+	SP_FOR_RECORD = 1 << 10,
+	SP_FOR_REPORT = 1 << 11,
 };
 
 /* One word that an option of type SP_OPT_CHOICE may have. */
@@ -33,11 +35,11 @@ struct sp_args {
 	bool debuginfod, no_lines, resident;
 	bool all;
 	bool batch;
-	const char *target, *command, *object, *symbols_prefix, *replay, *topic, *filter;
+	const char *target, *command, *object, *symbols_prefix, *replay, *topic, *filter, *output;
 	uint64_t interval_ns, count;
-	uint64_t older_ns, top, min_size, max_size, sample_rate, sample_bytes, max_blocks, max_paths;
-	uint64_t max_memory, max_pause_ns;
-	const struct sp_choice *sort, *engine, *color, *table, *format;
+	uint64_t older_ns, top, min_size, max_size, sample_rate, max_blocks, max_paths;
+	uint64_t for_ns, max_file;
+	const struct sp_choice *sort, *engine, *color, *format;
 	char *const *argv; /* the program to launch, NULL-terminated; NULL: none */
 };
 

@@ -56,10 +56,6 @@ static struct sp_engine_config engine_config(const struct sp_args *args)
 	    .min_size = args->min_size,
 	    .max_size = args->max_size,
 	    .sample_rate = (uint32_t)args->sample_rate,
-	    .sample_bytes = args->sample_bytes,
-	    .max_memory = args->max_memory,
-	    .max_pause_ns = args->max_pause_ns,
-	    .table = args->table ? (enum sp_engine_table)args->table->value : SP_TABLE_AUTO,
 	    .max_blocks = (uint32_t)args->max_blocks,
 	    .max_paths = (uint32_t)args->max_paths,
 	    .percpu = args->percpu,
@@ -134,6 +130,8 @@ static int on_report(const struct sp_view *v, void *arg)
 {
 	struct sp_run *run = arg;
 
+	if (run->take)
+		return run->take(v, run->take_arg, &run->take_why);
 	if (run->only_last && !v->is_last)
 		return 0;
 	if (!run->write_err)
@@ -194,6 +192,8 @@ int sp_run_session(struct sp_run *run)
 				 strerror(-run->write_err));
 		return sp_cli_complain(run->cli, &why);
 	}
+	if (sp_why_is_set(&run->take_why))
+		return sp_cli_complain(run->cli, &run->take_why);
 	return sp_run_finish(run->cli, err, &why);
 }
 

@@ -13,6 +13,9 @@ struct sp_run {
 	struct sp_report_options report;
 	sp_report_fn *write;
 	bool only_last; /* nothing is written before the last report */
+	int (*take)(const struct sp_view *v, void *arg, struct sp_why *why); /* instead of a writer */
+	void *take_arg;
+	struct sp_why take_why; /* why it could not */
 	/* What the session has to say; returns 0 or -errno of stdout. */
 	int (*talk)(const struct sp_run *run, enum sp_notice n, pid_t pid, const char *text);
 	const void *talk_arg; /* the command's own */

@@ -25,6 +25,7 @@ struct sp_session {
 
 	bool is_recording;
 	bool has_ended; /* the target */
+	unsigned nr_execs;
 	unsigned nr_reports;
 	int child_status; /* -1 until reaped */
 };

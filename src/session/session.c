@@ -17,17 +17,19 @@ static struct timespec time_of_view(const struct sp_session *s, const struct sp_
 {
 	if (!s->is_recording)
 		return s->read_time;
-	return (struct timespec){.tv_sec = (time_t)(v->now_ns / NS_PER_S), .tv_nsec = (long)(v->now_ns % NS_PER_S)};
+	uint64_t ns = s->stats.epoch_ns + v->now_ns;
+	return (struct timespec){.tv_sec = (time_t)(ns / NS_PER_S), .tv_nsec = (long)(ns % NS_PER_S)};
 }
 
 /* What the ledger does not know. */
 static void complete_view(struct sp_session *s, struct sp_view *v)
 {
-	v->engine = s->ops->name;
+	v->engine = s->stats.recorded ? s->stats.recorded : s->ops->name;
 	v->pid = sp_session_pid(s);
 	v->comm = s->proc ? sp_proc_comm(s->proc) : s->stats.comm ? s->stats.comm : "";
 	v->is_kernel = !s->proc && !v->pid;
 	v->time = time_of_view(s, v);
+	v->nr_execs = s->nr_execs;
 	v->nr_report = ++s->nr_reports;
 	v->target_ended = s->has_ended && !s->is_recording;
 	v->stats = s->stats;
@@ -130,6 +132,7 @@ static void say_how_it_ended(struct sp_session *s)
 /* What poll() said of the target. Returns false when nothing more will come. */
 static bool heed(struct sp_session *s, enum sp_engine_news news)
 {
+	s->nr_execs += news == SP_NEWS_EXEC;
 	if (news == SP_NEWS_EXEC)
 		sp_session_notice(s, SP_NOTICE_INFO, sp_session_pid(s),
 				  "it became another program (exec): started over");

@@ -40,6 +40,7 @@ struct sp_view {
 	uint64_t interval_ns; /* since the reading before; 0: first */
 	uint64_t scale;       /* 1: exact; N: sampled one call in N and multiplied */
 	uint64_t sample_bytes; /* 0: exact; else about one block in so many bytes was recorded, sums are estimates */
+	unsigned nr_execs;     /* how often it became another program until now */
 	unsigned nr_report;    /* 1 for the first */
 	bool is_last;          /* no more will follow (Ctrl-C, target ended, COUNT reached) */
 	bool target_ended;

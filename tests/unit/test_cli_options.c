@@ -202,31 +202,12 @@ static void ambiguous_options_list_what_they_could_be(void **state)
 {
 	(void)state;
 	assert_refused(SP_FOR_TRACE, "app --ma",
-		       "'--ma' could be one of --max-size, --max-memory, --max-pause, --max-blocks, --max-paths (see "
+		       "'--ma' could be one of --max-size, --max-blocks, --max-paths (see "
 		       "'seep it --help')");
 	assert_refused(
 	    SP_FOR_MEMLEAK, "--s=1",
 	    "'--s' could be one of --symbols-prefix, --show-allocs, --sort, --show-pc, --sample, --sample-rate (see "
 	    "'seep it --help')");
-}
-
-static void sampling_by_bytes_takes_its_value_behind_an_equals_sign_or_none(void **state)
-{
-	(void)state;
-	{
-		PARSE(SP_FOR_TRACE, "--sample app");
-		assert_int_equal(args.sample_bytes, 512 << 10);
-		assert_string_equal(args.target, "app");
-	}
-	{
-		PARSE(SP_FOR_TRACE, "--sample=64K app");
-		assert_int_equal(args.sample_bytes, 64 << 10);
-	}
-	{
-		PARSE(SP_FOR_MEMLEAK, "-p 1");
-		assert_int_equal(args.sample_bytes, 0);
-	}
-	assert_refused(SP_FOR_TRACE, "--sample=1 app", "'1' is out of range for --sample: 1024 to 1099511627776");
 }
 
 static void values_that_are_missing_or_too_many_are_named(void **state)
@@ -465,7 +446,6 @@ int main(void)
 	    cmocka_unit_test(help_wins_over_missing_and_wrong_words),
 	    cmocka_unit_test(unknown_options_are_named),
 	    cmocka_unit_test(ambiguous_options_list_what_they_could_be),
-	    cmocka_unit_test(sampling_by_bytes_takes_its_value_behind_an_equals_sign_or_none),
 	    cmocka_unit_test(values_that_are_missing_or_too_many_are_named),
 	    cmocka_unit_test(numbers_are_checked_to_the_last_letter),
 	    cmocka_unit_test(lengths_of_time_are_checked),

@@ -311,7 +311,7 @@ static const struct {
 } broken[] = {
     {"!", "1: not a recording: the first line is not `seep-replay 1`"},
     {"!\nseep-replay 1\nend\n", "2: not a recording: the first line is not `seep-replay 1`"},
-    {"!seep-replay 2\n", "1: version 2 of the format is not known here"},
+    {"!seep-replay 3\n", "1: version 3 of the format is not known here"},
     {"!\x7f"
      "ELF\x02\x01",
      "1: not a recording: the first line is not `seep-replay 1`"},

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The records that make up a snapshot: block, lost. */
+/* The records that make up a snapshot: block, gone, lost. */
 #include <string.h>
 
 #include "engines/replay/impl.h"
@@ -28,7 +28,7 @@ static bool find_fn(const char *symbol, uint16_t *ret)
 	return false;
 }
 
-static int parse_block(struct sp_replay *r, char **w, struct sp_block *ret, struct sp_why *why)
+static int parse_block(struct sp_replay *r, char **w, unsigned nr, struct sp_block *ret, struct sp_why *why)
 {
 	uint64_t path = 0, *ledger_id;
 	int err = sp_replay_address(r, "ADDRESS", w[1], &ret->addr, why);
@@ -44,6 +44,12 @@ static int parse_block(struct sp_replay *r, char **w, struct sp_block *ret, stru
 	if (!find_fn(w[5], &ret->fn))
 		return sp_replay_bad(&r->in, why, "%.64s is no function that allocates", w[5]);
 	ret->path = SP_NO_PATH;
+	if (nr == 7) {
+		uint64_t sampled = 0;
+		if (sp_replay_number(r, "SAMPLED", w[6], SP_MAX_SAMPLED, &sampled, why))
+			return -EINVAL;
+		ret->sampled = (uint8_t)sampled;
+	}
 	if (!sp_replay_known(w[4]))
 		return 0;
 	if (sp_replay_number(r, "PATH", w[4], UINT32_MAX, &path, why))
@@ -58,17 +64,23 @@ static int parse_block(struct sp_replay *r, char **w, struct sp_block *ret, stru
 int sp_replay_take_block(struct sp_replay *r, char **w, unsigned nr, struct sp_why *why)
 {
 	struct sp_block b = {0};
-	int err = parse_block(r, w, &b, why);
+	int err = parse_block(r, w, nr, &b, why);
+
+	if (err)
+		return err;
+	err = sp_replay_live_add(&r->live, &b);
+	return err ? sp_replay_failed(r, err, "block", why) : 0;
+}
+
+int sp_replay_take_gone(struct sp_replay *r, char **w, unsigned nr, struct sp_why *why)
+{
+	uint64_t addr = 0;
+	int err = sp_replay_address(r, "ADDRESS", w[1], &addr, why);
 
 	(void)nr;
 	if (err)
 		return err;
-	if (b.size < r->min_size || (r->max_size && b.size > r->max_size))
-		return 0;
-	err = sp_ledger_block(r->ledger, &b);
-	if (err && err != -ENOSPC) /* a full ledger has counted it */
-		return sp_replay_failed(r, err, "block", why);
-	return 0;
+	return sp_replay_live_remove(&r->live, addr) ? 0 : sp_replay_bad(&r->in, why, "no block at %s", w[1]);
 }
 
 int sp_replay_take_lost(struct sp_replay *r, char **w, unsigned nr, struct sp_why *why)

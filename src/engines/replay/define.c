@@ -36,6 +36,33 @@ int sp_replay_take_sample(struct sp_replay *r, char **w, unsigned nr, struct sp_
 	return 0;
 }
 
+/* CLOCK_REALTIME at 0 of the recording's clock. */
+int sp_replay_take_epoch(struct sp_replay *r, char **w, unsigned nr, struct sp_why *why)
+{
+	(void)nr;
+	return sp_replay_number(r, "NS", w[1], INT64_MAX, &r->epoch_ns, why);
+}
+
+int sp_replay_take_engine(struct sp_replay *r, char **w, unsigned nr, struct sp_why *why)
+{
+	(void)nr, (void)why;
+	snprintf(r->recorded, sizeof(r->recorded), "%s", w[1]);
+	return 0;
+}
+
+int sp_replay_take_bytes(struct sp_replay *r, char **w, unsigned nr, struct sp_why *why)
+{
+	(void)nr;
+	return sp_replay_number(r, "BYTES", w[1], (uint64_t)1 << 40, &r->mean_bytes, why);
+}
+
+/* Says something only to those who read the file while it is written (unpack.c). */
+int sp_replay_take_complete(struct sp_replay *r, char **w, unsigned nr, struct sp_why *why)
+{
+	(void)r, (void)w, (void)nr, (void)why;
+	return 0;
+}
+
 /* NULL for "-". */
 static int copy_word(const char *word, char **ret)
 {

@@ -5,6 +5,8 @@
 
 #include "engines/engine.h"
 #include "engines/replay/lines.h"
+#include "engines/replay/live.h"
+#include "engines/replay/unpack.h"
 
 struct sp_replay_module {
 	char *name, *path, *build_id; /* owned; path and build_id may be NULL */
@@ -25,7 +27,12 @@ struct sp_replay {
 	struct sp_ledger *ledger; /* while read() runs */
 	struct sp_vec modules;    /* struct sp_replay_module */
 	struct sp_u64map paths;   /* the recording's id -> the ledger's */
-	char comm[64];
+	struct sp_replay_live live;
+	struct sp_unpack *unpack; /* NULL: a plain text; belongs to in.file */
+	char comm[64], recorded[16];
+	uint64_t epoch_ns, mean_bytes;
+	void (*say)(const char *text, void *arg);
+	void *say_arg;
 	pid_t pid;
 	bool has_target, has_sample;
 	uint64_t scale;
@@ -49,7 +56,8 @@ sp_must_check int sp_replay_failed(struct sp_replay *r, int err, const char *wha
 /* ---- define.c, blocks.c: one record each; the number of words has been checked ---- */
 typedef int sp_replay_take(struct sp_replay *r, char **words, unsigned nr, struct sp_why *why);
 sp_replay_take sp_replay_take_target, sp_replay_take_sample, sp_replay_take_module, sp_replay_take_frame;
-sp_replay_take sp_replay_take_path, sp_replay_take_block, sp_replay_take_lost;
+sp_replay_take sp_replay_take_path, sp_replay_take_block, sp_replay_take_lost, sp_replay_take_gone;
+sp_replay_take sp_replay_take_epoch, sp_replay_take_engine, sp_replay_take_bytes, sp_replay_take_complete;
 
 /* ---- records.c ---- */
 /*
@@ -62,7 +70,10 @@ sp_must_check int sp_replay_records(struct sp_replay *r, struct sp_why *why);
 enum sp_replay_boundary { SP_REPLAY_NO_BOUNDARY, SP_REPLAY_SNAPSHOT, SP_REPLAY_EXEC, SP_REPLAY_END };
 enum sp_replay_boundary sp_replay_boundary(const struct sp_replay *r);
 
-/* Consumes the held `snapshot` line: its time. */
+/* Does the boundary build on the snapshot before it? Of a held `snapshot` or `changes` line. */
+bool sp_replay_is_changes(const struct sp_replay *r);
+
+/* Consumes the held `snapshot` or `changes` line: its time. */
 sp_must_check int sp_replay_snapshot_time(struct sp_replay *r, uint64_t *ret_ns, struct sp_why *why);
 
 #endif

@@ -16,12 +16,18 @@ static const struct record {
 } records[] = {
     {"target", 3, 3, START, SP_REPLAY_NO_BOUNDARY, sp_replay_take_target},
     {"sample", 2, 2, START, SP_REPLAY_NO_BOUNDARY, sp_replay_take_sample},
+    {"epoch", 2, 2, START, SP_REPLAY_NO_BOUNDARY, sp_replay_take_epoch},
+    {"engine", 2, 2, START, SP_REPLAY_NO_BOUNDARY, sp_replay_take_engine},
+    {"sample-bytes", 2, 2, START | BETWEEN, SP_REPLAY_NO_BOUNDARY, sp_replay_take_bytes},
+    {"complete", 1, 1, START | BETWEEN | INSIDE, SP_REPLAY_NO_BOUNDARY, sp_replay_take_complete},
     {"module", 5, 5, START | BETWEEN | INSIDE, SP_REPLAY_NO_BOUNDARY, sp_replay_take_module},
     {"frame", 5, 8, BETWEEN | INSIDE, SP_REPLAY_NO_BOUNDARY, sp_replay_take_frame},
     {"path", 2, SP_REPLAY_MAX_WORDS, BETWEEN | INSIDE, SP_REPLAY_NO_BOUNDARY, sp_replay_take_path},
-    {"block", 6, 6, INSIDE, SP_REPLAY_NO_BOUNDARY, sp_replay_take_block},
+    {"block", 6, 7, INSIDE, SP_REPLAY_NO_BOUNDARY, sp_replay_take_block},
+    {"gone", 2, 2, INSIDE, SP_REPLAY_NO_BOUNDARY, sp_replay_take_gone},
     {"lost", 3, 3, INSIDE, SP_REPLAY_NO_BOUNDARY, sp_replay_take_lost},
     {"snapshot", 2, 2, 0, SP_REPLAY_SNAPSHOT, NULL},
+    {"changes", 2, 2, 0, SP_REPLAY_SNAPSHOT, NULL},
     {"exec", 1, 1, 0, SP_REPLAY_EXEC, NULL},
     {"end", 1, 1, 0, SP_REPLAY_END, NULL},
 };
@@ -61,6 +67,18 @@ static int take_end(struct sp_replay *r, struct sp_why *why)
 	return err;
 }
 
+/* Whoever recorded this was killed, or had no room: it ends here, and the user is told. */
+static void end_of_what_is_whole(struct sp_replay *r)
+{
+	char text[160];
+
+	snprintf(text, sizeof(text), "the recording was cut off: %llu bytes at its end are not used",
+		 (unsigned long long)sp_unpack_cut_bytes(r->unpack));
+	if (r->say)
+		r->say(text, r->say_arg);
+	r->ended = true;
+}
+
 int sp_replay_records(struct sp_replay *r, struct sp_why *why)
 {
 	for (;;) {
@@ -69,6 +87,10 @@ int sp_replay_records(struct sp_replay *r, struct sp_why *why)
 
 		if (err)
 			return err;
+		if (!r->in.nr_words && r->unpack) {
+			end_of_what_is_whole(r);
+			return 0;
+		}
 		rec = this_record(r, why);
 		if (!rec)
 			return -EINVAL;
@@ -93,6 +115,11 @@ enum sp_replay_boundary sp_replay_boundary(const struct sp_replay *r)
 	if (r->ended)
 		return SP_REPLAY_END;
 	return rec ? rec->boundary : SP_REPLAY_NO_BOUNDARY;
+}
+
+bool sp_replay_is_changes(const struct sp_replay *r)
+{
+	return !strcmp(r->in.words[0], "changes");
 }
 
 int sp_replay_snapshot_time(struct sp_replay *r, uint64_t *ret_ns, struct sp_why *why)

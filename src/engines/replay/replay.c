@@ -53,6 +53,7 @@ static void stop(struct sp_engine *e)
 	}
 	sp_vec_done(&r->modules);
 	sp_u64map_done(&r->paths);
+	sp_replay_live_done(&r->live);
 	sp_symbolizer_close(r->symbolizer);
 	sp_replay_lines_done(&r->in);
 	free(r);
@@ -66,7 +67,7 @@ static int check_version(struct sp_replay *r, struct sp_why *why)
 		return err;
 	if (r->in.nr != 1 || r->in.nr_words != 2 || strcmp(r->in.words[0], "seep-replay") != 0)
 		return sp_replay_bad(&r->in, why, "not a recording: the first line is not `seep-replay 1`");
-	if (strcmp(r->in.words[1], "1") != 0)
+	if (strcmp(r->in.words[1], "1") != 0 && strcmp(r->in.words[1], "2") != 0)
 		return sp_replay_bad(&r->in, why, "version %.16s of the format is not known here", r->in.words[1]);
 	return 0;
 }
@@ -79,6 +80,8 @@ static int open_recording(struct sp_replay *r, const char *name, struct sp_why *
 
 	if (!file)
 		return sp_why_set(why, SP_FAULT_TARGET, err, "cannot read %s: %s", name, strerror(err));
+	if (sp_unpack_is_packed(file) && sp_unpack_open(file, &r->unpack, &file))
+		return sp_why_set(why, SP_FAULT_OURS, ENOMEM, "out of memory");
 	sp_replay_lines_init(&r->in, file, name);
 	if (sp_symbolizer_open_table(&r->symbolizer)) {
 		r->symbolizer = NULL;
@@ -102,10 +105,13 @@ static int start(const struct sp_engine_config *c, struct sp_engine **ret, struc
 	r->pid = 1;
 	sp_text_printable(r->comm, sizeof(r->comm), "replay");
 	r->scale = 1;
+	r->say = c->say;
+	r->say_arg = c->say_arg;
 	r->min_size = c->min_size;
 	r->max_size = c->max_size;
 	sp_vec_init(&r->modules, sizeof(struct sp_replay_module), MAX_MODULES);
 	sp_u64map_init(&r->paths, MAX_PATHS);
+	sp_replay_live_init(&r->live);
 	err = open_recording(r, c->replay_file, why);
 	if (err) {
 		stop(&r->engine);
@@ -130,6 +136,7 @@ static int go_to_snapshot(struct sp_replay *r, struct sp_why *why)
 			r->in.is_held = false;
 			r->exec_unsaid = true;
 			sp_ledger_clear(r->ledger);
+			sp_replay_live_clear(&r->live);
 			break;
 		case SP_REPLAY_NO_BOUNDARY:
 			break;
@@ -141,9 +148,25 @@ static int go_to_snapshot(struct sp_replay *r, struct sp_why *why)
 	}
 }
 
+static int feed(struct sp_replay *r)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < r->live.blocks.nr && !err; i++) {
+		const struct sp_block *b = sp_vec_at(&r->live.blocks, struct sp_block, i);
+		if (b->size < r->min_size || (r->max_size && b->size > r->max_size))
+			continue;
+		err = sp_ledger_block(r->ledger, b);
+		if (err == -ENOSPC) /* a full ledger has counted it */
+			err = 0;
+	}
+	return err;
+}
+
 static int take_snapshot(struct sp_replay *r, struct sp_why *why)
 {
 	uint64_t time = 0;
+	bool is_changes = sp_replay_is_changes(r);
 	int err = sp_replay_snapshot_time(r, &time, why);
 
 	if (err)
@@ -151,10 +174,17 @@ static int take_snapshot(struct sp_replay *r, struct sp_why *why)
 	err = sp_ledger_begin(r->ledger, time);
 	if (err)
 		return sp_why_set(why, SP_FAULT_OURS, -err, "the ledger takes no snapshot: %s", strerror(-err));
+	if (!is_changes)
+		sp_replay_live_clear(&r->live);
 	r->now_ns = time;
 	r->place = SP_REPLAY_IN_SNAPSHOT;
 	err = sp_replay_records(r, why);
 	r->place = SP_REPLAY_BETWEEN;
+	if (!err) {
+		err = feed(r);
+		if (err)
+			sp_why_set(why, SP_FAULT_OURS, -err, "the ledger lost a block: %s", strerror(-err));
+	}
 	if (err) {
 		sp_ledger_abort(r->ledger);
 		return err;
@@ -173,6 +203,7 @@ static int read_next(struct sp_engine *e, struct sp_ledger *l, struct sp_why *wh
 		struct sp_why reason = {0};
 
 		r->ledger = l;
+		sp_ledger_set_sampling(l, r->mean_bytes);
 		err = go_to_snapshot(r, &reason);
 		if (!err)
 			err = take_snapshot(r, &reason);
@@ -200,6 +231,7 @@ static enum sp_engine_news poll_news(struct sp_engine *e, struct sp_ledger *l)
 	case SP_REPLAY_EXEC:
 		r->in.is_held = false;
 		sp_ledger_clear(l);
+		sp_replay_live_clear(&r->live);
 		return SP_NEWS_EXEC;
 	case SP_REPLAY_END:
 		return SP_NEWS_END;
@@ -228,8 +260,13 @@ static void stats(struct sp_engine *e, struct sp_engine_stats *ret)
 {
 	struct sp_replay *r = replay_of(e);
 
-	*ret = (struct sp_engine_stats){
-	    .scale = r->scale, .pid = r->pid, .comm = r->comm, .nr_modules = (unsigned)r->modules.nr};
+	*ret = (struct sp_engine_stats){.scale = r->scale,
+					.pid = r->pid,
+					.comm = r->comm,
+					.nr_modules = (unsigned)r->modules.nr,
+					.sample_bytes = r->mean_bytes,
+					.epoch_ns = r->epoch_ns,
+					.recorded = r->recorded[0] ? r->recorded : NULL};
 }
 
 const struct sp_engine_ops sp_engine_replay = {
