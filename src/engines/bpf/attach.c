@@ -83,6 +83,7 @@ enum sp_bpf_attach_mode sp_bpf_best_attach_mode(void)
 void sp_bpf_prepare_programs(const struct sp_bpf_programs *p)
 {
 	bpf_program__set_autoload(p->session, p->mode == SP_ATTACH_SESSION);
+	bpf_program__set_autoload(p->enter, p->mode != SP_ATTACH_SESSION);
 	bpf_program__set_autoload(p->ret, p->mode != SP_ATTACH_SESSION);
 	if (p->mode == SP_ATTACH_PERF)
 		return;
@@ -109,32 +110,45 @@ struct planting {
 	bool (*is_wanted)(const struct sp_bpf_site *s);
 };
 
+/* What a link is made of. The kernel plants in this order. */
+struct site_list {
+	uint64_t *offsets, *cookies;
+	uint32_t nr;
+};
+
+static void list_sites(const struct planting *p, bool returning, struct site_list *to)
+{
+	const struct sp_vec *sites = &p->object->sites;
+
+	for (size_t i = 0; i < sites->nr; i++) {
+		const struct sp_bpf_site *s = sp_vec_at(sites, struct sp_bpf_site, i);
+		if (!p->is_wanted(s) || sp_bpf_site_returns(s) != returning)
+			continue;
+		to->offsets[to->nr] = s->offset;
+		to->cookies[to->nr++] = s->cookie;
+	}
+}
+
 /* One link for all of them. */
 static int plant_multi(struct sp_bpf_links *l, const struct planting *p)
 {
-	const struct sp_vec *sites = &p->object->sites;
-	sp_autofree uint64_t *offsets = calloc(2 * sites->nr + 1, sizeof(*offsets));
-	uint64_t *cookies = offsets + sites->nr;
-	uint32_t nr = 0;
+	size_t max = p->object->sites.nr;
+	sp_autofree uint64_t *offsets = calloc(2 * max + 1, sizeof(*offsets));
+	struct site_list list = {.offsets = offsets, .cookies = offsets + max};
 
 	if (!offsets)
 		return -ENOMEM;
-	for (size_t i = 0; i < sites->nr; i++) {
-		const struct sp_bpf_site *s = sp_vec_at(sites, struct sp_bpf_site, i);
-		if (!p->is_wanted(s))
-			continue;
-		offsets[nr] = s->offset;
-		cookies[nr++] = s->cookie;
-	}
-	if (!nr)
+	list_sites(p, false, &list); /* what takes blocks away before what adds them */
+	list_sites(p, true, &list);
+	if (!list.nr)
 		return 0;
 	struct link_create_multi a = {
 	    .prog_fd = (uint32_t)bpf_program__fd(p->prog),
 	    .attach_type = p->at_entries && p->at_returns ? TRACE_UPROBE_SESSION : TRACE_UPROBE_MULTI,
 	    .path = (uintptr_t)p->path,
-	    .offsets = (uintptr_t)offsets,
-	    .cookies = (uintptr_t)cookies,
-	    .cnt = nr,
+	    .offsets = (uintptr_t)list.offsets,
+	    .cookies = (uintptr_t)list.cookies,
+	    .cnt = list.nr,
 	    .multi_flags = p->at_entries ? 0 : UPROBE_MULTI_RETURN,
 	    .pid = (uint32_t)p->pid,
 	};
@@ -179,11 +193,6 @@ static bool is_no_thrower(const struct sp_bpf_site *s)
 	return !is_thrower(s);
 }
 
-static bool is_without_return(const struct sp_bpf_site *s)
-{
-	return !sp_bpf_site_returns(s) && !is_thrower(s);
-}
-
 static int attach_object(struct sp_bpf_links *l, const struct sp_bpf_object *o, pid_t pid,
 			 const struct sp_bpf_programs *p)
 {
@@ -195,14 +204,13 @@ static int attach_object(struct sp_bpf_links *l, const struct sp_bpf_object *o, 
 	/* The kernel follows this link to the very file, whatever name it has in which root, or none. */
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", o->fd);
 	/*
-	 * Repairs before what needs them, what takes blocks away before what adds them, returns before entries: nothing
-	 * is seen by halves.
+	 * Repairs before what needs them, returns before entries: nothing is seen by halves. With sessions one link a
+	 * file does it all: each costs the wait for a grace period when it goes.
 	 */
 	const struct planting plantings[] = {
 	    {o, path, pid, p->thrower, true, false, is_thrower},
 	    {o, path, pid, sessions ? NULL : p->ret, false, true, sp_bpf_site_returns},
-	    {o, path, pid, p->enter, true, false, sessions ? is_without_return : is_no_thrower},
-	    {o, path, pid, sessions ? p->session : NULL, true, true, sp_bpf_site_returns},
+	    {o, path, pid, sessions ? p->session : p->enter, true, sessions, is_no_thrower},
 	};
 	int err = 0;
 	for (size_t i = 0; i < SP_ARRAY_SIZE(plantings) && !err; i++)

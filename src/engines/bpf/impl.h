@@ -94,8 +94,8 @@ enum sp_bpf_attach_mode {
 /* The programs by their tasks; unused ones may be there. */
 struct sp_bpf_programs {
 	enum sp_bpf_attach_mode mode;
-	struct bpf_program *enter, *ret; /* ret: without sessions */
-	struct bpf_program *session;     /* entry and return of a function that is left again */
+	struct bpf_program *enter, *ret; /* without sessions */
+	struct bpf_program *session;     /* entry and return in one */
 	struct bpf_program *thrower;     /* where exceptions begin; NULL: not loaded */
 };
 

@@ -336,7 +336,7 @@ static enum sp_engine_news user_poll(struct sp_engine *e, struct sp_ledger *l)
 static uint64_t nr_missed(const struct user *u)
 {
 	if (u->programs.mode == SP_ATTACH_SESSION)
-		return sp_bpf_missed(u->programs.enter) + sp_bpf_missed(u->programs.session);
+		return sp_bpf_missed(u->programs.session);
 	return sp_bpf_missed(u->programs.enter) + sp_bpf_missed(u->programs.ret);
 }
 
