@@ -84,6 +84,7 @@ int sp_task_look(struct sp_task *t);
 
 int sp_inject_refuse_ptrace(struct sp_inject *in, int err, struct sp_why *why);
 int sp_inject_refuse_gone(struct sp_inject *in, struct sp_why *why);
+int sp_inject_refuse_write(struct sp_inject *in, int err, struct sp_why *why);
 int sp_inject_no_memory(struct sp_why *why);
 
 /* Who traces the target, 0: nobody. */
@@ -130,6 +131,9 @@ uint64_t sp_near_choose(const struct sp_maps *maps, uint64_t near, uint64_t near
 
 /* ---- registers (threads.c) ---- */
 
+/* One more stop. */
+void sp_pause_note(struct sp_inject_pause *p, uint64_t ns, size_t nr_threads);
+
 int sp_threads_read(const struct sp_tasks *tasks, struct sp_inject_threads *ret);
 
 /* ---- seccomp (filter.c, seccomp.c) ---- */
@@ -159,24 +163,33 @@ int sp_inside_find_one(struct sp_inject *in, const struct sp_task *task, const s
 int sp_inside_find_in_stacks(struct sp_inject *in, struct sp_tasks *tasks, const struct sp_maps *maps,
 			     const struct sp_inject_range *ranges, size_t nr, uint64_t deadline_ns, bool *ret);
 
-/* ---- what is ours in the target (marks.c, patches.c) ---- */
+/* ---- what is ours in the target (regions.c, patches.c) ---- */
+
+#define SP_REGION_DATA 100 /* beside enum sp_inject_region: the agent's data, a memfd that is mapped shared */
 
 struct sp_region {
-	uint64_t start, end;
-	struct sp_inject_mark mark;
+	uint64_t start, bytes;
+	uint32_t kind;
+	struct sp_inject_mark mark; /* zero for data */
 };
 
-/* Marked regions; elements are struct sp_region. */
+/* Regions of ours; elements are struct sp_region. */
 int sp_regions_find(struct sp_inject *in, const struct sp_maps *maps, struct sp_vec *ret);
 
 struct sp_patch {
 	uint64_t addr;
 	unsigned bytes;
+	bool is_stub; /* else a jump */
+	uint8_t now[SP_HOOK_JUMP_BYTES];
 	uint8_t file[SP_INJECT_MARK_BYTES + SP_STUB_MAX];
 };
 
-/* Places in the code of files whose bytes are ours: jumps into the regions, stubs. Elements are struct sp_patch. */
-int sp_patches_find(struct sp_inject *in, const struct sp_maps *maps, const struct sp_vec *regions, struct sp_vec *ret,
-		    struct sp_why *why);
+/*
+ * Places in the code of files whose bytes are ours: jumps into a near region (one of `regions`), stubs. Elements are
+ * struct sp_patch. -ENOMEM, -ENOSPC.
+ */
+int sp_patches_find(struct sp_inject *in, const struct sp_maps *maps, const struct sp_vec *regions, struct sp_vec *ret);
+
+enum { SP_INJECT_MAX_REGIONS = 4096, SP_INJECT_MAX_PATCHES = 4096 };
 
 #endif

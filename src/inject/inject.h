@@ -162,14 +162,10 @@ sp_must_check int sp_inject_hooks_prepare(struct sp_inject_hooks *h, struct sp_w
 sp_must_check int sp_inject_hooks_apply(struct sp_inject_hooks *h, struct sp_inject_pause *ret_pause,
 					struct sp_why *why);
 
-/* In one stop: the file's bytes go back. Functions whose module is gone or is another by now are left out. */
-sp_must_check int sp_inject_hooks_remove(struct sp_inject_hooks *h, struct sp_inject_pause *ret_pause,
-					 struct sp_why *why);
-
 /* ---- leaving; leftovers ---- */
 
 struct sp_inject_leftovers {
-	unsigned nr_regions; /* of ours, marked */
+	unsigned nr_regions; /* of ours, marked; the agent's data */
 	unsigned nr_patches; /* places whose code leads into them */
 	uint64_t bytes;      /* of the regions */
 	pid_t owner_pid;     /* who made them; 0: not known here (another pid namespace) */
@@ -190,15 +186,16 @@ struct sp_inject_left {
 /*
  * Takes everything of ours out of the target, from what is found there and in the files, whoever put it: stops the
  * agent, gives the code the file's bytes, waits up to patience_ns until no thread is inside and no return address leads
- * inside, unmaps the regions, then `extra` (mappings of the caller's that the agent uses). 0 also when regions had to
- * stay: *ret says so. A child of fork that inherited hooks is cleaned the same way.
+ * inside, unmaps the regions and the agent's data. 0 also when regions had to stay: *ret says so. A child of fork that
+ * inherited hooks is cleaned the same way.
  */
+sp_must_check int sp_inject_leave(struct sp_inject *in, uint64_t patience_ns, struct sp_inject_left *ret,
+				  struct sp_why *why);
+
 struct sp_inject_range {
 	sp_raddr addr;
 	uint64_t bytes;
 };
-sp_must_check int sp_inject_leave(struct sp_inject *in, const struct sp_inject_range *extra, size_t nr_extra,
-				  uint64_t patience_ns, struct sp_inject_left *ret, struct sp_why *why);
 
 /* True when a thread's pc or a word on a stack in use is in one of the ranges. One stop. */
 sp_must_check int sp_inject_threads_inside(struct sp_inject *in, const struct sp_inject_range *ranges, size_t nr,

@@ -17,6 +17,16 @@ int sp_inject_refuse_gone(struct sp_inject *in, struct sp_why *why)
 			  (int)in->pid);
 }
 
+int sp_inject_refuse_write(struct sp_inject *in, int err, struct sp_why *why)
+{
+	if (err == ESRCH)
+		return sp_inject_refuse_gone(in, why);
+	int rc = sp_why_set(why, SP_FAULT_TARGET, err, "the memory of process %d cannot be written: %s", (int)in->pid,
+			    strerror(err));
+	sp_why_hint(why, "does the kernel forbid it (proc_mem.force_override=)? Watch from outside: --engine bpf");
+	return rc;
+}
+
 bool sp_inject_status_u64(struct sp_inject *in, pid_t tid, const char *key, int base, uint64_t *ret)
 {
 	char text[64];

@@ -178,9 +178,7 @@ static int take(struct sp_inject_snapshot *s)
 
 	sp_tasks_init(&tasks);
 	int rc = clone_stopped(s, &tasks);
-	s->pause.ns = s->pause.max_ns = sp_tasks_resume_all(s->in, &tasks);
-	s->pause.nr_threads = (unsigned)tasks.list.nr;
-	s->pause.nr_stops = 1;
+	sp_pause_note(&s->pause, sp_tasks_resume_all(s->in, &tasks), tasks.list.nr);
 	sp_tasks_done(&tasks);
 	if (rc < 0)
 		return rc;

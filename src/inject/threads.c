@@ -22,6 +22,14 @@ int sp_threads_read(const struct sp_tasks *tasks, struct sp_inject_threads *ret)
 	return 0;
 }
 
+void sp_pause_note(struct sp_inject_pause *p, uint64_t ns, size_t nr_threads)
+{
+	p->ns = ns;
+	p->max_ns = ns > p->max_ns ? ns : p->max_ns;
+	p->nr_threads = (unsigned)nr_threads;
+	p->nr_stops++;
+}
+
 struct request {
 	struct sp_inject_threads threads;
 	struct sp_inject_pause pause;
@@ -37,9 +45,7 @@ static int read_all(struct sp_inject *in, void *arg)
 	int rc = sp_tasks_stop_all(in, &tasks, sp_inject_now_ns() + in->opts.max_pause_ns, r->why);
 	if (rc == 0 && sp_threads_read(&tasks, &r->threads) < 0)
 		rc = sp_inject_no_memory(r->why);
-	r->pause.ns = r->pause.max_ns = sp_tasks_resume_all(in, &tasks);
-	r->pause.nr_threads = (unsigned)tasks.list.nr;
-	r->pause.nr_stops = 1;
+	sp_pause_note(&r->pause, sp_tasks_resume_all(in, &tasks), tasks.list.nr);
 	sp_tasks_done(&tasks);
 	return rc;
 }

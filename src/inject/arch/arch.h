@@ -108,4 +108,10 @@ int sp_relocate_jump(uint64_t place, uint64_t to, uint8_t ret[SP_HOOK_JUMP_BYTES
 /* Where a jump at `place` leads; 0: no such jump. */
 uint64_t sp_relocate_jump_target(uint64_t place, const uint8_t bytes[SP_HOOK_JUMP_BYTES]);
 
+/*
+ * Does a call or jump with a 32-bit distance in this text lead into [lo, hi)? Every byte is tried as the beginning of
+ * one, so data may look like it: then a function is refused for nothing.
+ */
+bool sp_relocate_is_reached(const uint8_t *text, size_t nr, uint64_t address, uint64_t lo, uint64_t hi);
+
 #endif

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Finds what is ours among the target's mappings: by marks, since it may be an earlier run's. Marked regions are small,
+ * private and anonymous; the agent's data is a memfd by the name of seep.
+ */
+#include "inject/impl.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "wire/agent.h"
+
+enum { MARKED_MAX = 4 << 20 /* bytes of a marked region */ };
+
+/* From mapping i on, nothing but private anonymous memory up to start + bytes. */
+static bool is_anonymous_up_to(const struct sp_maps *maps, size_t i, uint64_t bytes)
+{
+	uint64_t at = maps->list[i].start, end = at + bytes;
+
+	for (; i < maps->nr && at < end; i++) {
+		const struct sp_mapping *m = &maps->list[i];
+		if (m->start != at || m->inode || m->path[0] || (m->prot & SP_PROT_SHARED))
+			return false;
+		at = m->end;
+	}
+	return at >= end;
+}
+
+/* Whoever wrote this mark: does it make sense? */
+static bool is_sound(const struct sp_inject_mark *mark, const struct sp_maps *maps, size_t i)
+{
+	if (mark->magic != SP_INJECT_MAGIC || mark->kind < SP_INJECT_CODE || mark->kind > SP_INJECT_MAILBOX)
+		return false;
+	if (!mark->bytes || mark->bytes > MARKED_MAX || mark->bytes % 4096)
+		return false;
+	return mark->active_offset <= mark->bytes - sizeof(uint32_t) && is_anonymous_up_to(maps, i, mark->bytes);
+}
+
+static bool is_marked(struct sp_inject *in, const struct sp_maps *maps, size_t i, struct sp_region *ret)
+{
+	const struct sp_mapping *m = &maps->list[i];
+
+	if (m->inode || m->path[0] || (m->prot & SP_PROT_SHARED) || m->end - m->start > MARKED_MAX)
+		return false;
+	*ret = (struct sp_region){.start = m->start};
+	if (sp_inject_read(in, m->start, &ret->mark, sizeof(ret->mark)) < 0 || !is_sound(&ret->mark, maps, i))
+		return false;
+	ret->bytes = ret->mark.bytes;
+	ret->kind = ret->mark.kind;
+	return true;
+}
+
+static bool is_data(struct sp_inject *in, const struct sp_mapping *m, struct sp_region *ret)
+{
+	uint64_t magic;
+
+	if (!(m->prot & SP_PROT_SHARED) || strcmp(m->path, "/memfd:seep") != 0 || m->offset ||
+	    sp_inject_read(in, m->start, &magic, sizeof(magic)) < 0 || magic != SP_AGENT_MAGIC)
+		return false;
+	*ret = (struct sp_region){.start = m->start, .bytes = m->end - m->start, .kind = SP_REGION_DATA};
+	return true;
+}
+
+int sp_regions_find(struct sp_inject *in, const struct sp_maps *maps, struct sp_vec *ret)
+{
+	struct sp_region r;
+
+	for (size_t i = 0; i < maps->nr; i++) {
+		if (!is_marked(in, maps, i, &r) && !is_data(in, &maps->list[i], &r))
+			continue;
+		int rc = sp_vec_push(ret, &r);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
