@@ -60,6 +60,10 @@ int sp_bpf_explain(int err, const char *doing, struct sp_why *why)
 	case EOPNOTSUPP:
 		sp_why_hint(why, "the kernel may be too old: user programs need Linux 5.17, kernel allocations 6.1");
 		break;
+	case ENOENT:
+		sp_why_hint(why, "the kernel's tracepoints are found through tracefs: mount -t tracefs tracefs "
+				 "/sys/kernel/tracing");
+		break;
 	default:
 		break;
 	}
