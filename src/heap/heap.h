@@ -7,7 +7,7 @@
  * understand is not judged, and said.
  *
  * Order: make a source, sp_heap_open() (the models walk), sp_heap_mark() (reachability), then ask.
- * Adding an allocator is one file and one row in sp_heap_models[]: doc/howto-allocator-model.md, heap/model.h.
+ * Adding an allocator is one file and one row in sp_heap_models[]: heap/model.h.
  */
 #ifndef SEEP_HEAP_HEAP_H
 #define SEEP_HEAP_HEAP_H
@@ -22,7 +22,8 @@
 /* What stands behind a run of pages. */
 enum sp_heap_pages {
 	SP_HEAP_PAGES_RESIDENT, /* reading is cheap and changes nothing */
-	SP_HEAP_PAGES_EMPTY,    /* never written: zeros (or a file's bytes), so no pointer to a block */
+	SP_HEAP_PAGES_EMPTY,    /* never written: zeros */
+	SP_HEAP_PAGES_FILE,     /* as in its file, never written by the target: no pointer to a block */
 	SP_HEAP_PAGES_AWAY,     /* swapped out: not read in */
 };
 
@@ -103,7 +104,7 @@ struct sp_heap_lost {
 	uint64_t away_bytes;       /* roots and blocks that are swapped out: unreached blocks are then only possible */
 	uint64_t unreadable_bytes; /* roots and blocks that could not be read */
 	uint64_t unjudged_bytes;   /* regions given up: their bytes serve as roots */
-	uint64_t threads_unknown;  /* threads without registers */
+	uint64_t threads_unknown;  /* threads without registers: unreached blocks are then only possible */
 };
 
 struct sp_heap_limits {
@@ -130,6 +131,25 @@ void sp_heap_region_info(const struct sp_heap *h, size_t i, struct sp_heap_regio
 
 /* Reachability: gives every block in use its class. Once. */
 sp_must_check int sp_heap_mark(struct sp_heap *h, struct sp_why *why);
+
+/*
+ * What another scan of the same process, a while ago, does not confirm as leaked or indirect at the same address in the
+ * same size is REACHED after all, and so is what it leads to. To be called while the source is still there. Returns
+ * how many blocks were spared.
+ */
+sp_must_check int sp_heap_confirm(struct sp_heap *h, const struct sp_heap *earlier, uint64_t *ret_spared);
+
+#define SP_HEAP_TYPE_MAX 256
+#define SP_HEAP_HEAD_MAX 32
+
+/* What a block looks like, for people. */
+struct sp_heap_look {
+	uint64_t vtable;             /* its first word, where that leads to a C++ class; 0: it does not */
+	char type[SP_HEAP_TYPE_MAX]; /* of that class as the compiler writes it ("3Foo"); "": not known */
+	unsigned char head[SP_HEAP_HEAD_MAX];
+	unsigned nr_head; /* first bytes that could be read */
+};
+void sp_heap_look(const struct sp_heap *h, const struct sp_heap_block *b, struct sp_heap_look *ret);
 
 /*
  * Blocks in use by address. for_each ends early when fn returns non-zero and returns that. find: the block whose

@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Marking: see mark.h. This file is the hot one: every word of every root and reached block passes visit_words().
+ */
+#include "heap/mark.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum { FEW = 6 }; /* grey blocks of a window that are read one by one: a read costs about as much as copying 20 KiB */
+
+int sp_marker_init(struct sp_marker *mk, struct sp_heap *h)
+{
+	size_t nr_windows = 0;
+
+	*mk = (struct sp_marker){.h = h};
+	for (size_t i = 0; i < h->index.regions.nr; i++) {
+		struct sp_region *r = sp_index_at(&h->index, i);
+		size_t nr = sp_region_nr_windows(r);
+
+		nr_windows += nr;
+		if (r->windows)
+			continue;
+		int rc = sp_index_charge(&h->index, nr * (sizeof(*r->windows) + sizeof(*mk->queue)));
+		if (rc < 0)
+			return rc;
+		r->windows = calloc(nr, sizeof(*r->windows));
+		if (!r->windows)
+			return -ENOMEM;
+	}
+	mk->queue_cap = nr_windows ? nr_windows : 1;
+	mk->queue = calloc(mk->queue_cap, sizeof(*mk->queue));
+	mk->window = malloc(SP_WINDOW);
+	mk->stream = malloc(SP_WINDOW);
+	return mk->queue && mk->window && mk->stream ? 0 : -ENOMEM;
+}
+
+void sp_marker_done(struct sp_marker *mk)
+{
+	free(mk->queue);
+	free(mk->window);
+	free(mk->stream);
+	*mk = (struct sp_marker){};
+}
+
+/* ---- from a word to a block ---- */
+
+static void enqueue(struct sp_marker *mk, struct sp_region *r, uint64_t addr)
+{
+	size_t number = (size_t)((addr - r->base) / SP_WINDOW);
+	size_t region = (size_t)(r - sp_index_at(&mk->h->index, 0));
+
+	if (r->windows[number].is_queued)
+		return;
+	r->windows[number].is_queued = true;
+	mk->queue[(mk->queue_first + mk->queue_nr++) % mk->queue_cap] = (uint64_t)region << 32 | number;
+}
+
+void sp_mark_grey(struct sp_marker *mk, const struct sp_extent *e, uint8_t code)
+{
+	sp_region_set(e->region, e->start, code | SP_CODE_GREY);
+	enqueue(mk, e->region, e->start);
+}
+
+static struct sp_region *region_of(struct sp_marker *mk, uint64_t addr)
+{
+	if (!mk->last || addr < mk->last->start || addr >= mk->last->end) {
+		struct sp_region *r = sp_index_region(&mk->h->index, addr);
+		if (!r)
+			return NULL;
+		mk->last = r;
+	}
+	return mk->last;
+}
+
+/* The block in use that addr is in; its end is filled in only for a pointer into the middle. */
+static bool block_at(struct sp_marker *mk, uint64_t addr, struct sp_extent *ret)
+{
+	struct sp_region *r = region_of(mk, addr);
+	uint8_t code;
+
+	if (!r)
+		return false;
+	if (!(addr & (((uint64_t)1 << r->shift) - 1)) && (code = sp_region_code(r, addr))) {
+		*ret = (struct sp_extent){.region = r, .start = addr, .code = code};
+		return sp_code_is_used(code);
+	}
+	return sp_region_extent(r, addr, ret) && sp_code_is_used(ret->code) &&
+	       addr - ret->start < sp_extent_usable(ret);
+}
+
+static void reach(struct sp_marker *mk, const struct sp_extent *e, uint64_t ptr, bool is_good)
+{
+	uint8_t code = e->code & SP_CODE_MASK;
+
+	if (code != SP_CODE_UNREACHED && code != SP_CODE_MAYBE)
+		return;
+	if (is_good || ptr == e->start || sp_interior_is_good(mk->h, e, ptr))
+		sp_mark_grey(mk, e, SP_CODE_REACHED);
+	else if (code == SP_CODE_UNREACHED)
+		sp_region_set(e->region, e->start, SP_CODE_MAYBE);
+}
+
+static void visit(struct sp_marker *mk, uint64_t ptr)
+{
+	struct sp_extent e;
+
+	if (!block_at(mk, ptr, &e) || e.start == mk->current)
+		return;
+	uint8_t code = e.code & SP_CODE_MASK;
+	switch (mk->phase) {
+	case SP_PHASE_REACH:
+		reach(mk, &e, ptr, false);
+		return;
+	case SP_PHASE_POSSIBLE:
+		if (code == SP_CODE_UNREACHED)
+			sp_mark_grey(mk, &e, SP_CODE_POSSIBLE);
+		return;
+	case SP_PHASE_REFERENCE:
+		if (code == SP_CODE_UNREACHED)
+			sp_region_set(e.region, e.start, SP_CODE_MAYBE | (e.code & SP_CODE_GREY));
+		return;
+	case SP_PHASE_SPARE:
+		if (code == SP_CODE_LEAKED || code == SP_CODE_INDIRECT)
+			sp_mark_grey(mk, &e, SP_CODE_REACHED);
+		return;
+	case SP_PHASE_RING:
+		if (code == SP_CODE_LEAKED && e.start != mk->leader)
+			sp_region_set(e.region, e.start, SP_CODE_INDIRECT | (e.code & SP_CODE_GREY));
+		/* fall through */
+	case SP_PHASE_INDIRECT:
+		if (code == SP_CODE_MAYBE || code == SP_CODE_UNREACHED)
+			sp_mark_grey(mk, &e, SP_CODE_INDIRECT);
+		return;
+	}
+}
+
+void sp_mark_words(struct sp_marker *mk, const uint64_t *words, size_t nr)
+{
+	const struct sp_index *x = &mk->h->index;
+
+	for (size_t i = 0; i < nr; i++)
+		if (sp_index_may_have(x, words[i]))
+			visit(mk, words[i]);
+}
+
+void sp_mark_good_word(struct sp_marker *mk, uint64_t word)
+{
+	struct sp_extent e;
+
+	if (sp_index_may_have(&mk->h->index, word) && block_at(mk, word, &e))
+		reach(mk, &e, word, true);
+}
+
+/* ---- memory ---- */
+
+static unsigned nr_bits(uint64_t bits)
+{
+	return (unsigned)__builtin_popcountll(bits);
+}
+
+/* Bits of the pages that [from, to) touches, counted from `base`. */
+static uint64_t page_mask(uint64_t base, uint64_t from, uint64_t to)
+{
+	uint64_t first = (from - base) / SP_PAGE, last = (to - 1 - base) / SP_PAGE;
+
+	return (~(uint64_t)0 >> (63 - (last - first))) << first;
+}
+
+/*
+ * Reads the resident pages of `mask` into buf, each at its place. Bits that could not be read are taken out of
+ * *resident, so that they are counted once.
+ */
+static void load_pages(struct sp_marker *mk, uint64_t base, uint64_t mask, uint64_t *resident, unsigned char *buf)
+{
+	uint64_t wanted = mask & *resident;
+
+	while (wanted) {
+		unsigned first = (unsigned)__builtin_ctzll(wanted);
+		uint64_t rest = ~(wanted >> first);
+		unsigned nr = rest ? (unsigned)__builtin_ctzll(rest) : 64;
+		size_t at = (size_t)first * SP_PAGE, len = (size_t)nr * SP_PAGE;
+		size_t good = sp_heap_read_all(mk->h->src, base + at, buf + at, len) & ~(size_t)(SP_PAGE - 1);
+
+		if (good < len) { /* this page is unreadable; those behind it are tried in the next round */
+			nr = (unsigned)(good / SP_PAGE) + 1;
+			*resident &= ~((uint64_t)1 << (first + nr - 1));
+			mk->h->lost.unreadable_bytes += SP_PAGE;
+		}
+		wanted &= nr == 64 ? 0 : ~(((((uint64_t)1 << nr) - 1)) << first);
+	}
+}
+
+static void know_pages(struct sp_marker *mk, struct sp_region *r, size_t number)
+{
+	struct sp_window *w = &r->windows[number];
+	uint64_t start = r->base + (uint64_t)number * SP_WINDOW;
+
+	if (w->is_known)
+		return;
+	sp_heap_page_bits(mk->h->src, start, (r->end + SP_PAGE - 1) & ~(uint64_t)(SP_PAGE - 1), &w->resident, &w->away);
+	w->is_known = true;
+}
+
+/* Words of [from, to) out of a window's bytes at buf; pages that are not there are passed over. */
+static void visit_loaded(struct sp_marker *mk, const unsigned char *buf, uint64_t base, uint64_t resident,
+			 uint64_t from, uint64_t to)
+{
+	from = (from + 7) & ~(uint64_t)7;
+	while (from + 8 <= to) {
+		uint64_t page = (from - base) / SP_PAGE, end = base + (page + 1) * SP_PAGE;
+
+		if (end > to)
+			end = to;
+		if (resident >> page & 1)
+			sp_mark_words(mk, (const uint64_t *)(const void *)(buf + (from - base)),
+				      (size_t)(end - from) / 8);
+		from = base + (page + 1) * SP_PAGE;
+	}
+}
+
+void sp_mark_range(struct sp_marker *mk, uint64_t start, uint64_t end)
+{
+	uint64_t base = start & ~(uint64_t)(SP_PAGE - 1);
+
+	for (; base < end; base += SP_WINDOW) {
+		uint64_t from = base > start ? base : start, to = end < base + SP_WINDOW ? end : base + SP_WINDOW;
+		uint64_t resident, away;
+
+		sp_heap_page_bits(mk->h->src, base, (to + SP_PAGE - 1) & ~(uint64_t)(SP_PAGE - 1), &resident, &away);
+		mk->h->lost.away_bytes += (uint64_t)nr_bits(away) * SP_PAGE;
+		load_pages(mk, base, page_mask(base, from, to), &resident, mk->stream);
+		visit_loaded(mk, mk->stream, base, resident, from, to);
+	}
+}
+
+/* The part of a block that lies in one window of its region. `loaded`: that window's bytes, NULL: to be read. */
+static void scan_part(struct sp_marker *mk, struct sp_region *r, size_t number, uint64_t from, uint64_t to,
+		      const unsigned char *loaded)
+{
+	struct sp_window *w = &r->windows[number];
+	uint64_t base = r->base + (uint64_t)number * SP_WINDOW, mask = page_mask(base, from, to);
+
+	know_pages(mk, r, number);
+	mk->h->lost.away_bytes += (uint64_t)nr_bits(w->away & mask) * SP_PAGE;
+	w->away &= ~mask;
+	if (!loaded) {
+		load_pages(mk, base, mask, &w->resident, mk->stream);
+		loaded = mk->stream;
+	}
+	visit_loaded(mk, loaded, base, w->resident, from, to);
+}
+
+/* A whole block; the part in window `number` is at `loaded` unless that is NULL. */
+static void scan_block(struct sp_marker *mk, const struct sp_extent *e, const unsigned char *loaded, size_t number)
+{
+	struct sp_region *r = e->region;
+	uint64_t from = e->start, end = from + sp_extent_usable(e);
+
+	mk->current = e->start;
+	while (from < end) {
+		size_t n = (size_t)((from - r->base) / SP_WINDOW);
+		uint64_t to = r->base + (uint64_t)(n + 1) * SP_WINDOW;
+
+		if (to > end)
+			to = end;
+		scan_part(mk, r, n, from, to, n == number ? loaded : NULL);
+		from = to;
+	}
+	mk->current = 0;
+}
+
+/* ---- windows ---- */
+
+/* The words of nibbles of a window: [*first, *last). */
+static void window_words(const struct sp_region *r, size_t number, uint64_t *first, uint64_t *last)
+{
+	uint64_t per_window = (SP_WINDOW >> r->shift) / 16;
+	uint64_t all = (((r->end - r->base) >> r->shift) + 15) / 16;
+
+	*first = number * per_window;
+	*last = *first + per_window < all ? *first + per_window : all;
+}
+
+static unsigned nr_grey(const struct sp_region *r, uint64_t first, uint64_t last)
+{
+	unsigned nr = 0;
+
+	for (uint64_t i = first; i < last; i++)
+		nr += nr_bits(r->nibbles[i] & SP_GREY_WORD);
+	return nr;
+}
+
+/* Takes the grey off the extent at nibble `bit` of a word and looks at its block. */
+static void scan_grey(struct sp_marker *mk, struct sp_region *r, uint64_t word, unsigned bit,
+		      const unsigned char *loaded, size_t number)
+{
+	uint64_t addr = r->base + ((word * 16 + bit / 4) << r->shift);
+	struct sp_extent e;
+
+	r->nibbles[word] &= ~((uint64_t)SP_CODE_GREY << (bit & ~3u));
+	if (sp_region_extent(r, addr, &e))
+		scan_block(mk, &e, loaded, number);
+}
+
+static void process(struct sp_marker *mk, struct sp_region *r, size_t number)
+{
+	const unsigned char *loaded = NULL;
+	uint64_t first, last, before;
+	unsigned nr;
+
+	if (!r->shift) {
+		struct sp_extent e;
+		r->code &= SP_CODE_MASK;
+		if (sp_region_extent(r, r->start, &e))
+			scan_block(mk, &e, NULL, 0);
+		r->windows[number].is_queued = false;
+		return;
+	}
+	window_words(r, number, &first, &last);
+	while ((nr = nr_grey(r, first, last))) {
+		if (nr > FEW && !loaded) {
+			know_pages(mk, r, number);
+			load_pages(mk, r->base + (uint64_t)number * SP_WINDOW, ~(uint64_t)0,
+				   &r->windows[number].resident, mk->window);
+			loaded = mk->window;
+		}
+		for (uint64_t word = first; word < last; word++)
+			while ((before = r->nibbles[word] & SP_GREY_WORD))
+				scan_grey(mk, r, word, (unsigned)__builtin_ctzll(before), loaded, number);
+	}
+	r->windows[number].is_queued = false;
+}
+
+void sp_mark_drain(struct sp_marker *mk)
+{
+	while (mk->queue_nr) {
+		uint64_t next = mk->queue[mk->queue_first];
+
+		mk->queue_first = (mk->queue_first + 1) % mk->queue_cap;
+		mk->queue_nr--;
+		process(mk, sp_index_at(&mk->h->index, (size_t)(next >> 32)), (size_t)(next & UINT32_MAX));
+	}
+}
