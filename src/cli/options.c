@@ -61,9 +61,7 @@ static const struct sp_choice formats[] = {
 /* name, argument, letter, type and field, default, commands, how, help */
 const struct sp_opt sp_opts[] = {
     /* words in their places */
-    {"PID|NAME", "PID|NAME", 0, STRING(target), NULL, T, ATTACH_WORD,
-     "the process to watch, or the name of its program"},
-    {"PID|NAME", "PID|NAME", 0, STRING(target), NULL, R, ATTACH_WORD,
+    {"PID|NAME", "PID|NAME", 0, STRING(target), NULL, T | R, ATTACH_WORD,
      "the process to watch, or the name of its program"},
     {"FILE|PID", "FILE|PID", 0, STRING(target), NULL, P, WORD, "a recording, or a process to watch for a while"},
     {"INTERVAL", "INTERVAL", 0, DURATION(interval_ns, 10 * NS_PER_MS, NS_PER_SEC), "5", T | K | M, WORD,
