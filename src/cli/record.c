@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* seep record: a watch into a file, for seep report, seep diff and seep trace --replay. */
+/* seep record: a watch into a file, for seep report and seep trace --replay. */
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -105,7 +105,7 @@ const struct sp_command sp_command_record = {
     .about =
 	"Watches a program as seep trace does and writes what it sees into a file: every block, its call path with "
 	"names and source lines, at each look. The file is complete at any moment, even if seep is killed. "
-	"seep report, seep diff and seep trace --replay read it, on any machine.",
+	"seep report and seep trace --replay read it, on any machine.",
     .examples = examples,
     .run = run_record,
 };
