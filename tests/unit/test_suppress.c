@@ -84,7 +84,7 @@ static void a_rule_fits_any_frame_by_function_file_or_module(void **state)
 
 static void a_path_counts_for_the_first_rule_that_takes_it(void **state)
 {
-	struct sp_suppress *s = rules_of("# known\r\n\n  leak:foo  \r\nleak:fo\nleak:never");
+	struct sp_suppress *s = rules_of("# known\r\n\n  leak:foo  \r\nleak:f\nleak:never");
 	const struct sp_frame foo = {.function = "foo"}, fork = {.function = "fork"};
 	size_t nr = 0;
 
