@@ -69,7 +69,7 @@ static int on_report(const struct sp_top_view *v, void *arg)
 
 /* ---- keys ---- */
 
-static enum sp_top_answer trace(struct top *t)
+static enum sp_screen_answer trace(struct top *t)
 {
 	char pid[16], seep[] = "seep", command[] = "trace";
 	char *argv[] = {seep, command, pid, NULL};
@@ -77,38 +77,38 @@ static enum sp_top_answer trace(struct top *t)
 
 	snprintf(pid, sizeof(pid), "%d", (int)t->keys.selected);
 	if (sp_terminal_lend(&t->terminal, argv, &is_over) < 0)
-		return SP_TOP_REDRAW;
-	return is_over ? SP_TOP_END : SP_TOP_REDRAW;
+		return SP_SCREEN_REDRAW;
+	return is_over ? SP_SCREEN_END : SP_SCREEN_REDRAW;
 }
 
-static enum sp_top_answer on_key(struct top *t)
+static enum sp_screen_answer on_key(struct top *t)
 {
 	char bytes[64];
 	ssize_t n = read(STDIN_FILENO, bytes, sizeof(bytes));
 
 	if (n <= 0) /* poll() said that there is something: the terminal has gone */
-		return n < 0 && (errno == EAGAIN || errno == EINTR) ? SP_TOP_GO_ON : SP_TOP_END;
+		return n < 0 && (errno == EAGAIN || errno == EINTR) ? SP_SCREEN_GO_ON : SP_SCREEN_END;
 	switch (sp_top_keys_take(&t->keys, bytes, (size_t)n, t->pids, t->nr_pids)) {
 	case SP_TOP_WISH_QUIT:
-		return SP_TOP_END;
+		return SP_SCREEN_END;
 	case SP_TOP_WISH_TRACE:
 		return trace(t);
 	default:
-		return SP_TOP_REDRAW;
+		return SP_SCREEN_REDRAW;
 	}
 }
 
-static enum sp_top_answer on_event(enum sp_top_event e, void *arg)
+static enum sp_screen_answer on_event(enum sp_screen_event e, void *arg)
 {
 	struct top *t = arg;
 
-	if (e == SP_TOP_KEY)
+	if (e == SP_SCREEN_KEY)
 		return on_key(t);
-	if (e == SP_TOP_STOP)
+	if (e == SP_SCREEN_STOP)
 		sp_terminal_stop(&t->terminal);
 	else
 		sp_terminal_enter(&t->terminal); /* after a SIGSTOP from elsewhere it is there already */
-	return SP_TOP_REDRAW;
+	return SP_SCREEN_REDRAW;
 }
 
 /* ---- the command ---- */

@@ -53,6 +53,7 @@ static void thin_out(struct sp_history *h)
 
 	for (unsigned i = 0; i < h->nr; i += 2, kept++) {
 		h->times_ns[kept] = h->times_ns[i];
+		h->total[kept] = h->total[i];
 		for (size_t k = 0; k < h->series.nr; k++) {
 			struct sp_series *s = sp_vec_at(&h->series, struct sp_series, k);
 			s->bytes[kept] = s->bytes[i];
@@ -110,15 +111,19 @@ int sp_history_add(struct sp_history *h, const struct sp_snapshot *s, size_t nr_
 		return err;
 	unsigned at = next_point(h);
 	h->times_ns[at] = s->now_ns;
+	h->total[at] = 0;
 	for (size_t i = 0; i < h->series.nr; i++)
 		sp_vec_at(&h->series, struct sp_series, i)->bytes[at] = 0;
 	for (size_t i = 0; i < s->blocks.nr; i++) {
 		const struct sp_block *b = sp_vec_at(&s->blocks, struct sp_block, i);
+		uint64_t weighted = sp_weighted_bytes(sample_mean, b);
 		uint32_t index = *index_of(h, b->path);
+
+		h->total[at] = sp_sat_add(h->total[at], weighted);
 		if (!index)
 			continue;
 		uint64_t *bytes = &sp_vec_at(&h->series, struct sp_series, index - 1)->bytes[at];
-		*bytes = sp_sat_add(*bytes, sp_weighted_bytes(sample_mean, b));
+		*bytes = sp_sat_add(*bytes, weighted);
 	}
 	return 0;
 }
@@ -132,5 +137,14 @@ unsigned sp_ledger_history(const struct sp_ledger *l, uint32_t path, uint64_t *r
 		return 0;
 	memcpy(ret_times_ns, h->times_ns, h->nr * sizeof(*ret_times_ns));
 	memcpy(ret_bytes, s->bytes, h->nr * sizeof(*ret_bytes));
+	return h->nr;
+}
+
+unsigned sp_ledger_history_of_all(const struct sp_ledger *l, uint64_t *ret_times_ns, uint64_t *ret_bytes)
+{
+	const struct sp_history *h = &l->history;
+
+	memcpy(ret_times_ns, h->times_ns, h->nr * sizeof(*ret_times_ns));
+	memcpy(ret_bytes, h->total, h->nr * sizeof(*ret_bytes));
 	return h->nr;
 }

@@ -67,6 +67,7 @@ struct sp_history {
 	unsigned since;        /* snapshots since the last one kept for good; 0: the last point is such a one */
 	struct sp_vec series;  /* struct sp_series */
 	struct sp_vec of_path; /* uint32_t: index in series + 1, 0: none; [0]: SP_NO_PATH */
+	uint64_t total[SP_HISTORY_POINTS]; /* bytes of all paths, also of those that have no series */
 };
 
 struct sp_series {

@@ -142,6 +142,9 @@ sp_must_check int sp_ledger_verdicts(const struct sp_ledger *l, struct sp_vec *r
 /* The bytes of a path over the watch: at most SP_HISTORY_POINTS pairs of time and bytes; returns how many. */
 unsigned sp_ledger_history(const struct sp_ledger *l, uint32_t path, uint64_t *ret_times_ns, uint64_t *ret_bytes);
 
+/* The same of all paths together. */
+unsigned sp_ledger_history_of_all(const struct sp_ledger *l, uint64_t *ret_times_ns, uint64_t *ret_bytes);
+
 uint64_t sp_ledger_now_ns(const struct sp_ledger *l);      /* instant of the current snapshot, 0: none yet */
 uint64_t sp_ledger_interval_ns(const struct sp_ledger *l); /* since the one before, 0: none */
 unsigned sp_ledger_nr_snapshots(const struct sp_ledger *l);

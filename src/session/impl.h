@@ -30,6 +30,15 @@ struct sp_session {
 	int child_status; /* -1 until reaped */
 };
 
+/* The owner of a view's arrays. */
+struct sp_view_store {
+	struct sp_vec sums;   /* struct sp_path_sum: every path under the filter, best first */
+	struct sp_vec frames; /* struct sp_frame: of all paths shown */
+	struct sp_vec blocks; /* struct sp_block */
+	struct sp_view_path *paths;
+	uint64_t *histories; /* SP_HISTORY_POINTS a path shown; NULL: not asked for */
+};
+
 /* ---- setup.c ---- */
 
 /*

@@ -21,6 +21,14 @@ static struct timespec time_of_view(const struct sp_session *s, const struct sp_
 	return (struct timespec){.tv_sec = (time_t)(ns / NS_PER_S), .tv_nsec = (long)(ns % NS_PER_S)};
 }
 
+static uint64_t own_cpu_ns(void)
+{
+	struct timespec t = {0};
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
 /* What the ledger does not know. */
 static void complete_view(struct sp_session *s, struct sp_view *v)
 {
@@ -30,7 +38,8 @@ static void complete_view(struct sp_session *s, struct sp_view *v)
 	v->is_kernel = !s->proc && !v->pid;
 	v->time = time_of_view(s, v);
 	v->nr_execs = s->nr_execs;
-	v->nr_report = ++s->nr_reports;
+	v->nr_report = s->nr_reports;
+	v->own_cpu_ns = own_cpu_ns();
 	v->target_ended = s->has_ended && !s->is_recording;
 	v->stats = s->stats;
 	v->sample_bytes = s->stats.sample_bytes;
@@ -49,6 +58,8 @@ static int make_view(struct sp_session *s, struct sp_view_store **ret_store, str
 	complete_view(s, ret);
 	if (s->o->resident && s->proc && !s->has_ended)
 		(void)sp_view_add_resident(ret, *ret_store, s->ledger, s->proc); /* the view says that it is missing */
+	if (s->o->verdicts)
+		(void)sp_view_add_verdicts(ret, *ret_store, s->ledger); /* likewise */
 	return 0;
 }
 
@@ -93,10 +104,26 @@ static int report(struct sp_session *s, bool is_last)
 	r = sp_session_read(s);
 	if (r < 0)
 		return r;
+	s->nr_reports++;
 	r = make_view(s, &store, &v);
 	if (r < 0)
 		return r;
 	v.is_last = is_last || s->has_ended || is_count_reached(s);
+	r = hand_out(s, &v);
+	sp_view_store_free(store);
+	return r;
+}
+
+/* The last look once more, as it is to be shown now. */
+static int report_again(struct sp_session *s)
+{
+	struct sp_view_store *store;
+	struct sp_view v;
+	int r = make_view(s, &store, &v);
+
+	if (r < 0)
+		return r;
+	v.is_again = true;
 	r = hand_out(s, &v);
 	sp_view_store_free(store);
 	return r;
@@ -143,6 +170,30 @@ static bool heed(struct sp_session *s, enum sp_engine_news news)
 
 /* ---- live ---- */
 
+/* Tells who draws. */
+static int tell(struct sp_session *s, enum sp_screen_event e, bool *ret_goes_on)
+{
+	enum sp_screen_answer answer = s->cb->event(e, s->cb->arg);
+
+	if (answer == SP_SCREEN_END)
+		*ret_goes_on = false;
+	return answer == SP_SCREEN_REDRAW ? report_again(s) : 0;
+}
+
+static int tell_all(struct sp_session *s, unsigned wake, bool *ret_goes_on)
+{
+	static const struct {
+		unsigned wake;
+		enum sp_screen_event event;
+	} rows[] = {{SP_WAKE_STOP, SP_SCREEN_STOP}, {SP_WAKE_RESIZE, SP_SCREEN_RESIZE}, {SP_WAKE_KEY, SP_SCREEN_KEY}};
+	int r = 0;
+
+	for (size_t i = 0; i < SP_ARRAY_SIZE(rows) && !r && *ret_goes_on; i++)
+		if (wake & rows[i].wake)
+			r = tell(s, rows[i].event, ret_goes_on);
+	return r;
+}
+
 /* One turn: waits, looks after the engine, reports when it is time. *ret_goes_on: another turn. */
 static int live_turn(struct sp_session *s, bool *ret_goes_on)
 {
@@ -157,18 +208,29 @@ static int live_turn(struct sp_session *s, bool *ret_goes_on)
 	*ret_goes_on = heed(s, s->ops->poll(s->engine, s->ledger)) && !(wake & SP_WAKE_SIGNAL) && !s->has_ended;
 	if ((wake & SP_WAKE_PIPE) && s->o->no_reports) /* report() would say so itself; SIGPIPE may be a socket's */
 		return -EPIPE;
-	if (!*ret_goes_on || !(wake & SP_WAKE_TIMER))
-		return 0;
+	r = tell_all(s, wake, ret_goes_on);
+	if (r || !*ret_goes_on || !(wake & SP_WAKE_TIMER) || s->o->paused)
+		return r;
 	r = report(s, false);
 	*ret_goes_on = !s->has_ended && !is_count_reached(s);
 	return r;
+}
+
+static int start_live(struct sp_session *s)
+{
+	int r = s->o->no_reports ? 0 : sp_waiter_start_timer(&s->waiter, s->o->interval_ns, s->why);
+
+	if (r || !s->cb->event)
+		return r;
+	r = sp_waiter_add_terminal(&s->waiter, s->cb->key_fd, s->why);
+	return r ? r : report_again(s);
 }
 
 static int run_live(struct sp_session *s)
 {
 	bool goes_on = true;
 	unsigned before = 0;
-	int r = s->o->no_reports ? 0 : sp_waiter_start_timer(&s->waiter, s->o->interval_ns, s->why);
+	int r = start_live(s);
 
 	while (!r && goes_on) {
 		before = s->nr_reports;
@@ -196,6 +258,7 @@ static int replay_turn(struct sp_session *s, bool *ret_goes_on)
 	*ret_goes_on = false;
 	if (r < 0 || s->has_ended) /* nothing came after the last one */
 		return r;
+	s->nr_reports++;
 	r = make_view(s, &store, &v);
 	if (r < 0)
 		return r;

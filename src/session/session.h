@@ -14,6 +14,7 @@
 #include "base/base.h"
 #include "engines/engine.h"
 #include "ledger/ledger.h"
+#include "session/screen.h"
 #include "symbolize/symbolize.h"
 
 /*
@@ -27,7 +28,9 @@ struct sp_view_path {
 	unsigned nr_frames;
 	const struct sp_block *list; /* its blocks, address order; NULL unless asked for */
 	size_t nr_list;
-	uint64_t resident_bytes; /* of sum.bytes, in physical memory; only with view.has_resident */
+	uint64_t resident_bytes;   /* of sum.bytes, in physical memory; only with view.has_resident */
+	struct sp_verdict verdict; /* of its blocks of any age and size; only with view.has_verdicts */
+	const uint64_t *history;   /* view.nr_history values: its bytes at view.history_ns[]; NULL: not kept */
 };
 
 struct sp_view {
@@ -41,7 +44,8 @@ struct sp_view {
 	uint64_t scale;       /* 1: exact; N: sampled one call in N and multiplied */
 	uint64_t sample_bytes; /* 0: exact; else about one block in so many bytes was recorded, sums are estimates */
 	unsigned nr_execs;     /* how often it became another program until now */
-	unsigned nr_report;    /* 1 for the first */
+	unsigned nr_report;    /* how many looks there were: 1 for the first */
+	bool is_again;         /* the same look as before, shown otherwise */
 	bool is_last;          /* no more will follow (Ctrl-C, target ended, COUNT reached) */
 	bool target_ended;
 	struct sp_ledger_filter filter;
@@ -51,8 +55,13 @@ struct sp_view {
 	uint64_t total_paths, total_bytes, total_blocks; /* under the filter, before the cut to `top` */
 	const struct sp_block *list; /* every block under the filter (any path), address order; NULL unless asked for */
 	size_t nr_list;
-	bool has_resident;       /* asked for, and the target was there to tell */
-	uint64_t resident_bytes; /* of total_bytes */
+	bool has_resident;              /* asked for, and the target was there to tell */
+	uint64_t resident_bytes;        /* of total_bytes */
+	const struct sp_path_sum *sums; /* of all total_paths under the filter, in the order of paths[] */
+	bool has_verdicts;              /* asked for; then also the history of all blocks, of any age and size: */
+	unsigned nr_history;            /* at most SP_HISTORY_POINTS */
+	uint64_t history_ns[SP_HISTORY_POINTS], history_bytes[SP_HISTORY_POINTS];
+	uint64_t own_cpu_ns; /* what we have used of the CPUs since our start */
 	uint64_t lost[SP_NR_LOST];
 	struct sp_engine_stats stats;
 };
@@ -77,6 +86,8 @@ struct sp_session_options {
 	uint64_t count; /* reports, 0: endless */
 	struct sp_symbolize_options symbolize;
 	bool resident;                  /* look how much is in physical memory; a live process only */
+	bool verdicts;                  /* judge every path shown, and tell how its bytes went */
+	bool paused;                    /* no new looks; a last report looks all the same */
 	bool no_reports;                /* event stream only (memleak -t) */
 	const struct sp_procfs *procfs; /* NULL: /proc */
 };
@@ -92,6 +103,12 @@ struct sp_session_callbacks {
 	/* A report is due. Non-zero ends the session (-EPIPE: reader gone; any other -errno: could not write). */
 	int (*report)(const struct sp_view *v, void *arg);
 	void (*notice)(enum sp_notice n, pid_t pid, const char *text, void *arg);
+	/*
+	 * NULL: nobody draws. Else the first report is made at once, before the first look, and what the options say of
+	 * the show (filter, sort, top, list, resident, paused) may be changed here.
+	 */
+	enum sp_screen_answer (*event)(enum sp_screen_event e, void *arg);
+	int key_fd; /* with event: where keys come from */
 	void *arg;
 };
 
@@ -124,5 +141,8 @@ void sp_view_store_free(struct sp_view_store *s);
  */
 int sp_view_add_resident(struct sp_view *v, const struct sp_view_store *store, const struct sp_ledger *l,
 			 struct sp_proc *p);
+
+/* Fills in verdicts and histories. On failure (-ENOMEM) nothing is filled in. */
+int sp_view_add_verdicts(struct sp_view *v, struct sp_view_store *store, const struct sp_ledger *l);
 
 #endif

@@ -49,13 +49,13 @@ static int look_and_report(struct run *r, bool *ret_goes_on)
 	return report(r, true, !*ret_goes_on);
 }
 
-static int heed(struct run *r, enum sp_top_event e, bool *ret_goes_on)
+static int heed(struct run *r, enum sp_screen_event e, bool *ret_goes_on)
 {
-	enum sp_top_answer answer = r->cb->event(e, r->cb->arg);
+	enum sp_screen_answer answer = r->cb->event(e, r->cb->arg);
 
-	if (answer == SP_TOP_END)
+	if (answer == SP_SCREEN_END)
 		*ret_goes_on = false;
-	return answer == SP_TOP_REDRAW ? report(r, false, false) : 0;
+	return answer == SP_SCREEN_REDRAW ? report(r, false, false) : 0;
 }
 
 static int turn(struct run *r, bool *ret_goes_on)
@@ -68,11 +68,11 @@ static int turn(struct run *r, bool *ret_goes_on)
 	if (wake & SP_WAKE_SIGNAL)
 		*ret_goes_on = false;
 	if (*ret_goes_on && wake & SP_WAKE_STOP)
-		err = heed(r, SP_TOP_STOP, ret_goes_on);
+		err = heed(r, SP_SCREEN_STOP, ret_goes_on);
 	if (!err && *ret_goes_on && wake & SP_WAKE_RESIZE)
-		err = heed(r, SP_TOP_RESIZE, ret_goes_on);
+		err = heed(r, SP_SCREEN_RESIZE, ret_goes_on);
 	if (!err && *ret_goes_on && wake & SP_WAKE_KEY)
-		err = heed(r, SP_TOP_KEY, ret_goes_on);
+		err = heed(r, SP_SCREEN_KEY, ret_goes_on);
 	if (!err && *ret_goes_on && wake & SP_WAKE_TIMER && !r->top.o->show->paused)
 		err = look_and_report(r, ret_goes_on);
 	return err;

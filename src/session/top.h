@@ -13,6 +13,7 @@
 
 #include "base/base.h"
 #include "proc/system.h"
+#include "session/screen.h"
 #include "triage/triage.h"
 
 enum { SP_TOP_MAX_ROWS = 1000, SP_TOP_NR_SLABS = 3, SP_TOP_NR_CGROUPS = 3 };
@@ -81,24 +82,16 @@ struct sp_top_options {
 	const struct sp_procfs *procfs; /* NULL: /proc */
 };
 
-enum sp_top_event { SP_TOP_KEY, SP_TOP_RESIZE, SP_TOP_STOP };
-
-enum sp_top_answer {
-	SP_TOP_GO_ON,
-	SP_TOP_REDRAW, /* make a view of the same look again: the show has changed, or the screen */
-	SP_TOP_END,
-};
-
 struct sp_top_callbacks {
 	/* Non-zero ends the run (-EPIPE: reader gone; any other -errno: could not write). */
 	int (*report)(const struct sp_top_view *v, void *arg);
 	/* With key_fd only: something to read there, the screen's size has changed, we are asked to stop (SIGTSTP). */
-	enum sp_top_answer (*event)(enum sp_top_event e, void *arg);
+	enum sp_screen_answer (*event)(enum sp_screen_event e, void *arg);
 	void *arg;
 };
 
 /*
- * Runs until COUNT looks, SIGINT, SIGTERM or SIGHUP, or SP_TOP_END; the last report has is_last. Signals are blocked
+ * Runs until COUNT looks, SIGINT, SIGTERM or SIGHUP, or SP_SCREEN_END; the last report has is_last. Signals are blocked
  * meanwhile, as in sp_session_run(). Returns 0, or -errno with a reason (none for -EPIPE).
  */
 sp_must_check int sp_top_run(const struct sp_top_options *o, const struct sp_top_callbacks *cb, struct sp_why *why);

@@ -7,19 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "session/session.h"
+#include "session/impl.h"
 
 #define MAX_PATHS            (1u << 24)
 #define MAX_BLOCKS           ((size_t)1 << 32)
 #define MAX_FRAMES           (1u << 22) /* in one view: 400 MB of them */
 #define MAX_FRAMES_OF_A_PATH 512        /* source frames; 127 functions with what is inlined into them */
-
-struct sp_view_store {
-	struct sp_vec sums;   /* struct sp_path_sum: every path under the filter, best first */
-	struct sp_vec frames; /* struct sp_frame: of all paths shown */
-	struct sp_vec blocks; /* struct sp_block */
-	struct sp_view_path *paths;
-};
 
 /* What stands where no frame can. */
 static const struct sp_frame path_unknown = {.function = "[call path unknown]"};
@@ -80,6 +73,7 @@ static int take_sums(struct sp_view_store *store, const struct sp_ledger *l, con
 	for (size_t i = 0; i < v->nr_paths; i++)
 		store->paths[i].sum = *sp_vec_at(&store->sums, struct sp_path_sum, i);
 	v->paths = store->paths;
+	v->sums = store->sums.data;
 	return 0;
 }
 
@@ -347,5 +341,6 @@ void sp_view_store_free(struct sp_view_store *s)
 	sp_vec_done(&s->frames);
 	sp_vec_done(&s->blocks);
 	free(s->paths);
+	free(s->histories);
 	free(s);
 }

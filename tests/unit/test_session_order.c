@@ -265,6 +265,68 @@ static void the_kernel_has_no_target_and_may_hide_its_names(void **state)
 }
 
 /* Whatever step fails: its error and reason come back, and what was made is taken away, in the opposite order. */
+/* ---- somebody draws ---- */
+
+struct drawer {
+	int fd; /* keys come here */
+	struct sp_session_options *o;
+	enum sp_screen_answer answers[4];
+	unsigned nr;
+};
+
+static enum sp_screen_answer on_event(enum sp_screen_event e, void *arg)
+{
+	static const char *const names[] = {"KEY", "RESIZE", "STOP"};
+	struct drawer *d = arg;
+	eventfd_t value;
+
+	step(names[e]);
+	if (e == SP_SCREEN_KEY)
+		assert_int_equal(eventfd_read(d->fd, &value), 0);
+	d->o->paused = false;
+	if (d->answers[d->nr] != SP_SCREEN_END && e == SP_SCREEN_KEY)
+		assert_int_equal(eventfd_write(d->fd, 1), 0);
+	return d->answers[d->nr++];
+}
+
+static void run_drawn(struct sp_session_options *o, struct drawer *d)
+{
+	const struct sp_session_callbacks cb = {
+	    .report = on_report, .notice = on_notice, .event = on_event, .key_fd = d->fd, .arg = d};
+	struct sp_why why = {0};
+	int status;
+
+	d->o = o;
+	assert_int_equal(sp_session_run(o, &cb, &status, &why), 0);
+	close(d->fd);
+}
+
+static void a_key_shows_the_same_look_again_or_ends(void **state)
+{
+	struct sp_session_options o = attach(0);
+	struct drawer d = {.fd = eventfd(1, 0), .answers = {SP_SCREEN_REDRAW, SP_SCREEN_GO_ON, SP_SCREEN_END}};
+
+	(void)state;
+	o.interval_ns = 60ull * 1000 * MS;
+	run_drawn(&o, &d);
+	assert_string_equal(fake.log, OPENED WATCHING "refresh again KEY refresh again KEY KEY "
+						      "read refresh last-report" CLOSED);
+}
+
+static void a_paused_screen_gets_no_new_look_until_it_goes_on(void **state)
+{
+	struct sp_session_options o = attach(1);
+	struct drawer d = {.fd = eventfd(0, 0), .answers = {SP_SCREEN_REDRAW}};
+
+	(void)state;
+	o.paused = true;
+	fake.signal_at = 3; /* by then a report would have been due several times */
+	fake.signal = SIGWINCH;
+	run_drawn(&o, &d);
+	assert_string_equal(fake.log,
+			    OPENED WATCHING "refresh again RESIZE refresh again read refresh last-report" CLOSED);
+}
+
 static void every_failing_step_is_undone(void **state)
 {
 	static const struct {
@@ -316,6 +378,8 @@ int main(void)
 	    T(an_event_stream_without_a_reader_ends),
 	    T(a_reader_who_left_ends_it_in_order),
 	    T(the_kernel_has_no_target_and_may_hide_its_names),
+	    T(a_key_shows_the_same_look_again_or_ends),
+	    T(a_paused_screen_gets_no_new_look_until_it_goes_on),
 	    T(every_failing_step_is_undone),
 	};
 

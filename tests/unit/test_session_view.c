@@ -249,6 +249,38 @@ static void an_absurd_scale_stays_at_the_top(void **state)
 	sp_view_store_free(store);
 }
 
+/* A longer watch: A gains a block a second, B stays. */
+static void verdicts_and_histories_are_of_the_paths_shown_and_scaled(void **state)
+{
+	const struct sp_session_options o = {.top = 2, .sort = SP_SORT_BYTES};
+	struct sp_view_store *store;
+	struct scene *s = *state;
+	struct sp_view v;
+
+	for (unsigned i = 2; i < 16; i++)
+		assert_int_equal(snapshot(s, T0 + (uint64_t)i * S, 3 + 2 * i), 0);
+	assert_int_equal(sp_view_make(s->ledger, s->names, &o, 10, &store, &v), 0);
+	assert_false(v.has_verdicts);
+	assert_null(v.paths[0].history);
+	assert_int_equal(sp_view_add_verdicts(&v, store, s->ledger), 0);
+	assert_true(v.has_verdicts);
+	assert_int_equal(v.nr_history, 16);
+	assert_int_equal(v.history_ns[15], T0 + 15 * (uint64_t)S);
+	assert_int_equal(v.history_bytes[0], 10 * (3 * 100 + 1000 + 7));
+	assert_int_equal(v.history_bytes[15], 10 * (33 * 100 + 1000 + 7));
+	assert_int_equal(v.paths[0].sum.path, s->a);
+	assert_int_equal(v.paths[0].verdict.bytes, 33000);
+	assert_int_equal(v.paths[0].verdict.blocks, 330);
+	assert_int_equal((int)v.paths[0].verdict.trend.slope, 2000);
+	assert_int_equal(v.paths[0].history[0], 3000);
+	assert_int_equal(v.paths[0].history[15], 33000);
+	assert_int_equal(v.paths[1].verdict.class, SP_CLASS_STEADY);
+	assert_int_equal(v.paths[1].history[15], 10000);
+	assert_int_equal(v.total_paths, 3); /* all sums are there, named or not */
+	assert_int_equal(v.sums[2].bytes, 70);
+	sp_view_store_free(store);
+}
+
 static void losses_are_copied(void **state)
 {
 	const struct sp_session_options o = {.top = 10};
@@ -300,6 +332,8 @@ static int make_and_drop(enum sp_list_mode list)
 
 	if (!r)
 		r = sp_view_make(s.ledger, s.names, &o, 1, &store, &v);
+	if (!r)
+		r = sp_view_add_verdicts(&v, store, s.ledger);
 	sp_view_store_free(store);
 	scene_done(&s);
 	return r;
@@ -338,6 +372,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(an_empty_list_that_was_asked_for_is_not_null, setup, teardown),
 	    cmocka_unit_test_setup_teardown(samples_are_scaled_but_blocks_keep_their_size, setup, teardown),
 	    cmocka_unit_test_setup_teardown(an_absurd_scale_stays_at_the_top, setup, teardown),
+	    cmocka_unit_test_setup_teardown(verdicts_and_histories_are_of_the_paths_shown_and_scaled, setup, teardown),
 	    cmocka_unit_test_setup_teardown(losses_are_copied, setup, teardown),
 	    cmocka_unit_test(very_many_source_frames_are_cut_and_it_is_said),
 	    cmocka_unit_test(every_failing_allocation_is_survived),
