@@ -6,24 +6,31 @@
 #ifndef SEEP_INJECT_FAULT_H
 #define SEEP_INJECT_FAULT_H
 
+/*        id            when */
+#define SP_FAULT_POINTS(X)                                                                                             \
+	X(SEIZED, "all threads seized, none stopped")                                                                  \
+	X(STOPPED, "a thread stopped")                                                                                 \
+	X(STUB_WRITTEN, "the stub in its place")                                                                       \
+	X(DIVERTED, "the thread has the stub's registers")                                                             \
+	X(CALLING, "it runs")                                                                                          \
+	X(CALLED, "its calls are made")                                                                                \
+	X(SLACK, "the file's bytes back in the slack")                                                                 \
+	X(NEAR_WRITTEN, "a near region filled")                                                                        \
+	X(MOVED_PC, "a thread moved into a trampoline")                                                                \
+	X(JUMP_WRITTEN, "a jump is in")                                                                                \
+	X(APPLIED, "all are, the target stands still")                                                                 \
+	X(RESTORED, "a function has its bytes again")                                                                  \
+	X(REMOVED, "all have, the target stands still")                                                                \
+	X(UNMAPPED, "the regions are gone")                                                                            \
+	X(CLONED, "the snapshot's child exists, all stand still")                                                      \
+	X(SNAPSHOT, "the target runs, the child stands still")
+
 enum sp_inject_fault {
-	SP_FAULT_POINT_SEIZED = 1,   /* all threads seized, none stopped */
-	SP_FAULT_POINT_STOPPED,      /* some threads stopped */
-	SP_FAULT_POINT_STUB_WRITTEN, /* the stub is in its place */
-	SP_FAULT_POINT_DIVERTED,     /* the thread has the stub's registers */
-	SP_FAULT_POINT_CALLING,      /* it runs */
-	SP_FAULT_POINT_CALLED,       /* its calls are made */
-	SP_FAULT_POINT_SLACK,        /* the file's bytes are back in the slack */
-	SP_FAULT_POINT_NEAR_WRITTEN, /* a near region is filled */
-	SP_FAULT_POINT_MOVED_PC,     /* a thread was moved into a trampoline */
-	SP_FAULT_POINT_JUMP_WRITTEN, /* a jump is in */
-	SP_FAULT_POINT_APPLIED,      /* all are, the target stands still */
-	SP_FAULT_POINT_RESTORED,     /* a function has its bytes again */
-	SP_FAULT_POINT_REMOVED,      /* all have, the target stands still */
-	SP_FAULT_POINT_UNMAPPED,     /* the regions are gone */
-	SP_FAULT_POINT_CLONED,       /* the snapshot's child exists, all stand still */
-	SP_FAULT_POINT_SNAPSHOT,     /* the target runs, the child stands still */
-	SP_NR_FAULT_POINTS,
+	SP_FAULT_POINT_NONE,
+#define SP_FAULT_ROW(id, when) SP_FAULT_POINT_##id,
+	SP_FAULT_POINTS(SP_FAULT_ROW)
+#undef SP_FAULT_ROW
+	    SP_NR_FAULT_POINTS,
 };
 
 #ifdef SEEP_FAULT_POINTS

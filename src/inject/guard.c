@@ -18,7 +18,8 @@
 #include <sys/wait.h>
 
 enum { GOODBYE = 'q' };
-#define GUARD_PATIENCE_NS 30000000000ull
+#define PATIENCE_NS 30000000000ull /* of one try */
+#define ALL_NS      600000000000ull
 
 struct sp_inject_guard {
 	pid_t pid;
@@ -62,35 +63,52 @@ static bool wait_for_word(void)
 	return n == 1 && c == GOODBYE;
 }
 
-static void leave(pid_t pid, uint64_t start_time)
+/* True: nothing more to do. */
+static bool leave_once(struct sp_proc *p, const struct sp_inject_mark *owner)
 {
-	struct sp_inject_left left;
+	struct sp_inject_left left = {};
 	struct sp_inject *in;
+
+	if (sp_inject_open(p, NULL, &in, NULL) < 0)
+		return !sp_proc_is_alive(p);
+	in->owner = *owner;
+	in->own_only = true;
+	int rc = sp_inject_leave(in, PATIENCE_NS, &left, NULL);
+	sp_inject_close(in);
+	return (rc == 0 && !left.nr_kept) || !sp_proc_is_alive(p);
+}
+
+/* Somebody may be in the way for a while: a debugger, a signal that stops the target, another guard. */
+static void leave(pid_t pid, uint64_t start_time, const struct sp_inject_mark *owner)
+{
+	enum { FIRST_NS = 20000000, LONGEST_NS = 1000000000 };
+	uint64_t deadline = sp_inject_now_ns() + ALL_NS, wait = FIRST_NS;
 	struct sp_proc *p;
 
 	if (sp_proc_open(NULL, pid, &p, NULL) < 0)
 		return;
-	if (sp_proc_start_time(p) == start_time && sp_inject_open(p, NULL, &in, NULL) == 0) {
-		(void)!sp_inject_leave(in, GUARD_PATIENCE_NS, &left, NULL);
-		sp_inject_close(in);
+	while (sp_proc_start_time(p) == start_time && !leave_once(p, owner) && sp_inject_now_ns() < deadline) {
+		sp_inject_sleep_ns(wait);
+		wait = wait * 2 < LONGEST_NS ? wait * 2 : LONGEST_NS;
 	}
 	sp_proc_close(p);
 }
 
-_Noreturn static void guard(pid_t pid, uint64_t start_time, int socket_fd)
+_Noreturn static void guard(pid_t pid, uint64_t start_time, const struct sp_inject_mark *owner, int socket_fd)
 {
 	(void)setsid();
 	(void)prctl(PR_SET_NAME, "seep-guard");
 	ignore_signals();
 	drop_files(socket_fd);
 	if (!wait_for_word())
-		leave(pid, start_time);
+		leave(pid, start_time, owner);
 	_exit(0);
 }
 
 int sp_inject_guard_start(struct sp_proc *p, struct sp_inject_guard **ret, struct sp_why *why)
 {
 	struct sp_inject_guard *g = malloc(sizeof(*g));
+	struct sp_inject_mark owner;
 	sigset_t all, before;
 	int fds[2];
 
@@ -101,13 +119,14 @@ int sp_inject_guard_start(struct sp_proc *p, struct sp_inject_guard **ret, struc
 		free(g);
 		return sp_why_set(why, SP_FAULT_OURS, err, "cannot make a socket: %s", strerror(err));
 	}
+	sp_inject_fill_owner(&owner);
 	sigfillset(&all); /* no handler of ours runs in it */
 	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
 	g->pid = fork();
 	int err = errno;
 	if (g->pid == 0) {
 		close(fds[1]);
-		guard(sp_proc_pid(p), sp_proc_start_time(p), fds[0]);
+		guard(sp_proc_pid(p), sp_proc_start_time(p), &owner, fds[0]);
 	}
 	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
 	close(fds[0]);

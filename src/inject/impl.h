@@ -25,8 +25,13 @@ struct sp_inject {
 	struct sp_slack slack;
 	uint64_t mailbox; /* 0: none */
 	uint64_t seq;
-	struct sp_inject_mark owner; /* who we are, as marks say it */
+	struct sp_inject_mark owner;   /* who we are, as marks say it */
+	bool own_only;                 /* what others have put there is not found: they may be watching still */
+	struct sp_inject_guard *guard; /* of snapshots; NULL: none was taken yet */
 };
+
+/* The mark of this process, before it is a region's. */
+void sp_inject_fill_owner(struct sp_inject_mark *ret);
 
 /* ---- time ---- */
 
@@ -42,6 +47,9 @@ void sp_inject_sleep_ns(uint64_t ns);
  */
 int sp_inject_session(struct sp_inject *in, int (*fn)(struct sp_inject *in, void *arg), void *arg);
 
+/* Waits until the kernel has let go of what a thread of ours, which is joined, has traced. */
+void sp_inject_session_wait_released(pid_t tid);
+
 /* The priority of such a thread, and back. */
 void sp_inject_session_boost(void);
 void sp_inject_session_unboost(void);
@@ -52,6 +60,7 @@ enum { SP_INJECT_MAX_TASKS = 100000 };
 
 struct sp_task {
 	pid_t tid;
+	bool is_asked; /* to stop */
 	bool is_stopped, is_gone;
 	int event; /* PTRACE_EVENT_*; 0: a signal */
 	int sig;   /* to be delivered when it goes on */
@@ -78,7 +87,7 @@ int sp_task_wait(struct sp_inject *in, struct sp_task *t, uint64_t deadline_ns);
 void sp_task_resume(struct sp_inject *in, struct sp_task *t);
 
 /* 1: stopped; 0: not yet; -ESRCH: nothing of ours to wait for. */
-int sp_task_look(struct sp_task *t);
+int sp_task_look(struct sp_inject *in, struct sp_task *t);
 
 /* ---- reasons (reasons.c) ---- */
 
@@ -129,6 +138,11 @@ int sp_calls_stop_suitable(struct sp_inject *in, struct sp_task *ret, struct sp_
 /* A free range for `bytes`, nearest below or above; 0: none. */
 uint64_t sp_near_choose(const struct sp_maps *maps, uint64_t near, uint64_t near_len, uint64_t bytes);
 
+/* ---- snapshots (snapshot.c) ---- */
+
+/* A snapshot's child whose taker was killed is dead, but only the target, its parent, can make it go for good. */
+int sp_snapshot_reap_orphan(struct sp_inject *in, uint64_t mailbox);
+
 /* ---- registers (threads.c) ---- */
 
 /* One more stop. */
@@ -175,6 +189,9 @@ struct sp_region {
 
 /* Regions of ours; elements are struct sp_region. */
 int sp_regions_find(struct sp_inject *in, const struct sp_maps *maps, struct sp_vec *ret);
+
+/* Put there by somebody else than in->owner, and only the own is wanted. */
+bool sp_region_is_others(const struct sp_inject *in, const struct sp_inject_mark *mark);
 
 struct sp_patch {
 	uint64_t addr;

@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* Us, as a later run can find us again: only by somebody in the same pid namespace. */
-static void fill_owner(struct sp_inject_mark *m)
+void sp_inject_fill_owner(struct sp_inject_mark *m)
 {
 	*m = (struct sp_inject_mark){.magic = SP_INJECT_MAGIC, .version = SP_INJECT_VERSION};
 	m->owner_pid = (uint32_t)getpid();
@@ -42,7 +42,7 @@ int sp_inject_open(struct sp_proc *p, const struct sp_inject_opts *opts, struct 
 		free(in);
 		return rc;
 	}
-	fill_owner(&in->owner);
+	sp_inject_fill_owner(&in->owner);
 	*ret = in;
 	return 0;
 }
@@ -55,6 +55,7 @@ void sp_inject_close(struct sp_inject *in)
 		(void)sp_inject_drop_mailbox(in);
 	if (in->slack.is_used)
 		(void)sp_slack_restore(in);
+	sp_inject_guard_stop(in->guard);
 	sp_close_p(&in->memfd);
 	free(in);
 }

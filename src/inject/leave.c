@@ -111,7 +111,7 @@ static int stop_and_look(struct sp_inject *in, void *arg)
 
 static int wait_until_out(struct leave *l, uint64_t patience_ns)
 {
-	enum { FIRST_NS = 1000000, LONGEST_NS = 100000000 };
+	enum { FIRST_NS = 1000000, LONGEST_NS = 500000000 };
 	uint64_t deadline = sp_inject_now_ns() + patience_ns, wait = FIRST_NS;
 	struct sp_why late;
 
@@ -154,7 +154,11 @@ static int unmap_kind(struct leave *l, uint32_t kind, struct sp_why *why)
 
 	for (size_t i = 0; rc == 0 && i < l->regions.nr; i++) {
 		const struct sp_region *r = sp_vec_at(&l->regions, struct sp_region, i);
-		if (r->kind == kind && r->start != l->in->mailbox)
+		if (r->kind != kind || r->start == l->in->mailbox)
+			continue;
+		if (kind == SP_INJECT_MAILBOX)
+			rc = sp_snapshot_reap_orphan(l->in, r->start);
+		if (rc == 0)
 			rc = unmap_region(l, r, why);
 	}
 	return rc;

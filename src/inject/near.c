@@ -131,6 +131,19 @@ static int map_at(struct sp_inject *in, uint64_t at, uint64_t bytes, int prot, s
 	return rc < 0 ? rc : -EEXIST;
 }
 
+/*
+ * Nobody cares where: behind the last mapping. Words on stacks that are in our ranges keep us from leaving, and low
+ * addresses look like the small numbers that stand everywhere.
+ */
+static uint64_t anywhere(const struct sp_maps *maps)
+{
+	uint64_t last = LOWEST;
+
+	for (size_t i = 0; i < maps->nr && maps->list[i].end < HIGHEST; i++)
+		last = maps->list[i].end;
+	return last;
+}
+
 int sp_inject_map_near(struct sp_inject *in, sp_raddr near, uint64_t near_len, uint64_t bytes, int prot, sp_raddr *ret,
 		       struct sp_why *why)
 {
@@ -142,7 +155,7 @@ int sp_inject_map_near(struct sp_inject *in, sp_raddr near, uint64_t near_len, u
 		int rc = sp_proc_maps(in->p, &maps, why);
 		if (rc < 0)
 			return rc;
-		uint64_t at = sp_near_choose(&maps, near.v, near_len, bytes);
+		uint64_t at = sp_near_choose(&maps, near_len ? near.v : anywhere(&maps), near_len, bytes);
 		sp_maps_done(&maps);
 		if (!at)
 			break;

@@ -55,14 +55,14 @@ static int add(struct search *s, uint64_t addr, unsigned bytes, bool is_stub, co
 }
 
 /* A stub's mark in the slack of this page: up to the page's end, or as far as stubs go. */
-static bool is_stub(const uint8_t *now, unsigned at)
+static bool is_stub(const struct search *s, const uint8_t *now, unsigned at)
 {
 	struct sp_inject_mark mark;
 
 	if (at % 16 || at + sizeof(mark) > PAGE_BYTES)
 		return false;
 	memcpy(&mark, now + at, sizeof(mark));
-	return mark.magic == SP_INJECT_MAGIC && mark.kind == SP_INJECT_STUB;
+	return mark.magic == SP_INJECT_MAGIC && mark.kind == SP_INJECT_STUB && !sp_region_is_others(s->in, &mark);
 }
 
 static int compare_page(struct search *s, uint64_t addr, const uint8_t *now, const uint8_t *file)
@@ -78,7 +78,7 @@ static int compare_page(struct search *s, uint64_t addr, const uint8_t *now, con
 		if (to && is_in_near(s, to)) {
 			rc = add(s, addr + at, SP_HOOK_JUMP_BYTES, false, now + at, file + at);
 			at += SP_HOOK_JUMP_BYTES - 1;
-		} else if (is_stub(now, at)) {
+		} else if (is_stub(s, now, at)) {
 			unsigned bytes = PAGE_BYTES - at;
 			bytes = bytes < SP_INJECT_MARK_BYTES + SP_STUB_MAX ? bytes : SP_INJECT_MARK_BYTES + SP_STUB_MAX;
 			rc = add(s, addr + at, bytes, true, now + at, file + at);

@@ -36,6 +36,14 @@ static bool is_sound(const struct sp_inject_mark *mark, const struct sp_maps *ma
 	return mark->active_offset <= mark->bytes - sizeof(uint32_t) && is_anonymous_up_to(maps, i, mark->bytes);
 }
 
+bool sp_region_is_others(const struct sp_inject *in, const struct sp_inject_mark *mark)
+{
+	const struct sp_inject_mark *own = &in->owner;
+
+	return in->own_only && (mark->owner_pid != own->owner_pid || mark->owner_start != own->owner_start ||
+				mark->owner_pid_ns != own->owner_pid_ns);
+}
+
 static bool is_marked(struct sp_inject *in, const struct sp_maps *maps, size_t i, struct sp_region *ret)
 {
 	const struct sp_mapping *m = &maps->list[i];
@@ -43,7 +51,8 @@ static bool is_marked(struct sp_inject *in, const struct sp_maps *maps, size_t i
 	if (m->inode || m->path[0] || (m->prot & SP_PROT_SHARED) || m->end - m->start > MARKED_MAX)
 		return false;
 	*ret = (struct sp_region){.start = m->start};
-	if (sp_inject_read(in, m->start, &ret->mark, sizeof(ret->mark)) < 0 || !is_sound(&ret->mark, maps, i))
+	if (sp_inject_read(in, m->start, &ret->mark, sizeof(ret->mark)) < 0 || !is_sound(&ret->mark, maps, i) ||
+	    sp_region_is_others(in, &ret->mark))
 		return false;
 	ret->bytes = ret->mark.bytes;
 	ret->kind = ret->mark.kind;
@@ -52,10 +61,15 @@ static bool is_marked(struct sp_inject *in, const struct sp_maps *maps, size_t i
 
 static bool is_data(struct sp_inject *in, const struct sp_mapping *m, struct sp_region *ret)
 {
-	uint64_t magic;
+	struct sp_agent_header header;
 
 	if (!(m->prot & SP_PROT_SHARED) || strcmp(m->path, "/memfd:seep") != 0 || m->offset ||
-	    sp_inject_read(in, m->start, &magic, sizeof(magic)) < 0 || magic != SP_AGENT_MAGIC)
+	    sp_inject_read(in, m->start, &header, sizeof(header)) < 0 || header.magic != SP_AGENT_MAGIC)
+		return false;
+	const struct sp_inject_mark owner = {.owner_pid = header.watcher_pid,
+					     .owner_start = header.watcher_start,
+					     .owner_pid_ns = header.watcher_pid_ns};
+	if (sp_region_is_others(in, &owner))
 		return false;
 	*ret = (struct sp_region){.start = m->start, .bytes = m->end - m->start, .kind = SP_REGION_DATA};
 	return true;

@@ -15,12 +15,14 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 struct session {
 	struct sp_inject *in;
 	int (*fn)(struct sp_inject *in, void *arg);
 	void *arg;
 	int rc;
+	pid_t tid;
 };
 
 uint64_t sp_inject_now_ns(void)
@@ -60,9 +62,22 @@ static void *run(void *arg)
 {
 	struct session *s = arg;
 
+	s->tid = gettid();
 	sp_inject_session_boost();
 	s->rc = s->fn(s->in, s->arg);
 	return NULL;
+}
+
+/*
+ * A thread is joined a moment before the kernel lets go of what it traced. Whoever wanted to seize that again in this
+ * moment would be told that it is traced.
+ */
+void sp_inject_session_wait_released(pid_t tid)
+{
+	enum { POLL_NS = 10000 };
+
+	while (tgkill(getpid(), tid, 0) == 0)
+		sp_inject_sleep_ns(POLL_NS);
 }
 
 int sp_inject_session(struct sp_inject *in, int (*fn)(struct sp_inject *in, void *arg), void *arg)
@@ -82,5 +97,8 @@ int sp_inject_session(struct sp_inject *in, int (*fn)(struct sp_inject *in, void
 	if (err)
 		return -err;
 	err = pthread_join(thread, NULL);
-	return err ? -err : s.rc;
+	if (err)
+		return -err;
+	sp_inject_session_wait_released(s.tid);
+	return s.rc;
 }

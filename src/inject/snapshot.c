@@ -36,6 +36,7 @@ struct sp_inject_snapshot {
 	int64_t inner_pid; /* what clone returned in the target; 0: not known */
 	int dirfd, memfd;
 	pthread_t thread;
+	pid_t tracer; /* the thread id of that */
 	sem_t taken, release;
 	int rc;
 	struct sp_why *why; /* until taken */
@@ -43,6 +44,7 @@ struct sp_inject_snapshot {
 
 enum {
 	POLL_NS = 20000,
+	PID_MAX = 1 << 22,     /* include/linux/threads.h, PID_MAX_LIMIT */
 	CLONE_NS = 2000000000, /* a large address space takes 20 ms a gigabyte */
 };
 
@@ -91,7 +93,7 @@ static int run_to_clone(struct sp_inject *in, struct sp_task *t, pid_t *ret)
 	do {
 		if (t->is_stopped && ptrace(PTRACE_CONT, t->tid, 0, t->sig) < 0)
 			return -errno;
-		t->is_stopped = false;
+		t->is_stopped = t->is_asked = false;
 		int rc = sp_task_wait(in, t, sp_inject_now_ns() + LOOK_NS);
 		if (rc < 0 && rc != -EAGAIN)
 			return rc;
@@ -108,13 +110,13 @@ static int run_to_clone(struct sp_inject *in, struct sp_task *t, pid_t *ret)
 }
 
 /* It is attached to us already, with the parent's options; its first stop is on its way. */
-static int take_child(pid_t pid)
+static int take_child(struct sp_inject *in, pid_t pid)
 {
 	uint64_t deadline = sp_inject_now_ns() + CLONE_NS;
 	struct sp_task child = {.tid = pid};
 	int rc;
 
-	while ((rc = sp_task_look(&child)) == 0) {
+	while ((rc = sp_task_look(in, &child)) == 0) {
 		if (sp_inject_now_ns() > deadline)
 			return -EAGAIN;
 		sp_inject_sleep_ns(POLL_NS);
@@ -182,7 +184,7 @@ static int take(struct sp_inject_snapshot *s)
 	sp_tasks_done(&tasks);
 	if (rc < 0)
 		return rc;
-	rc = take_child(s->child);
+	rc = take_child(s->in, s->child);
 	if (rc == 0)
 		rc = open_child(s);
 	if (rc == 0)
@@ -205,6 +207,7 @@ static void *trace(void *arg)
 {
 	struct sp_inject_snapshot *s = arg;
 
+	s->tracer = gettid();
 	sp_inject_session_boost();
 	s->rc = take(s);
 	sp_inject_session_unboost();
@@ -294,7 +297,9 @@ int sp_inject_snapshot_take(struct sp_inject *in, struct sp_inject_snapshot **re
 {
 	if (in->opts.is_held)
 		return sp_why_set(why, SP_FAULT_OURS, EINVAL, "no snapshot of a program that has not begun");
-	int rc = sp_inject_need_mailbox(in, why);
+	int rc = in->guard ? 0 : sp_inject_guard_start(in->p, &in->guard, why);
+	if (rc == 0)
+		rc = sp_inject_need_mailbox(in, why);
 	return rc ? rc : take_once(in, ret, why);
 }
 
@@ -325,14 +330,22 @@ int sp_inject_snapshot_dirfd(const struct sp_inject_snapshot *s)
 	return s->dirfd;
 }
 
-/* Its parent is the target: only that can make it go for good. */
-static void reap(struct sp_inject_snapshot *s)
+/* Has the target wait for this child of its own; only for one that sends no SIGCHLD, whatever the number was. */
+static int reap(struct sp_inject *in, int64_t inner_pid)
 {
 	struct sp_inject_call call = {.nr = sp_inject_arch.nr_wait4,
-				      .args = {(uint64_t)s->inner_pid, 0, WNOHANG | __WALL, 0}};
+				      .args = {(uint64_t)inner_pid, 0, WNOHANG | __WCLONE, 0}};
 
-	if (s->inner_pid > 0)
-		(void)!sp_inject_calls(s->in, &call, 1, NULL);
+	return inner_pid > 0 && inner_pid <= PID_MAX ? sp_inject_calls(in, &call, 1, NULL) : 0;
+}
+
+int sp_snapshot_reap_orphan(struct sp_inject *in, uint64_t mailbox)
+{
+	int64_t inner_pid;
+
+	if (sp_inject_read(in, mailbox + SP_MAILBOX_RESULTS, &inner_pid, sizeof(inner_pid)) < 0)
+		return 0;
+	return reap(in, inner_pid);
 }
 
 void sp_inject_snapshot_release(struct sp_inject_snapshot *s)
@@ -341,8 +354,9 @@ void sp_inject_snapshot_release(struct sp_inject_snapshot *s)
 		return;
 	(void)sem_post(&s->release);
 	(void)pthread_join(s->thread, NULL); /* lets go of the parent, too, where we failed half way */
+	sp_inject_session_wait_released(s->tracer);
 	finish_stub(s);
-	reap(s);
+	(void)reap(s->in, s->inner_pid);
 	sp_close_p(&s->memfd);
 	sp_close_p(&s->dirfd);
 	sp_inject_threads_done(&s->threads);
