@@ -8,7 +8,7 @@ COVER := build-cover
 FUZZ_SECONDS ?= 60
 MESON_FLAGS ?=
 
-.PHONY: all demo demo-container check e2e bench lint fmt fuzz cover install clean help
+.PHONY: all demo demo-container check e2e soak bench lint fmt fuzz cover install clean help
 
 all: $(BUILD)/build.ninja ## build seep, memleak and the demo programs (in build/)
 	@ninja -C $(BUILD)
@@ -33,6 +33,9 @@ $(ASAN)/build.ninja:
 
 e2e: all ## only the end-to-end tests
 	@SEEP_BUILD=$(BUILD) tests/e2e/run
+
+soak: all ## the storms that try to hurt a target, as long as they should be once before a release
+	@SEEP_BUILD=$(BUILD) SEEP_SOAK=1 tests/e2e/run -k '^harm\.'
 
 bench: all ## what it costs: times on this machine
 	@SEEP_BUILD=$(BUILD) bench/run
