@@ -136,24 +136,6 @@ def libraries_that_take_turns_at_one_address(env):
     check_equal(whole + report["lost"].get("stack_broken", 0), every, f"whole and counted stacks\n{show(report)}")
 
 
-@test()
-def blocks_of_a_library_whose_place_another_one_took(env):
-    """Both call paths have the same addresses; each keeps the names of the library that allocated."""
-    v = victim(env, "dlopener")
-    t = trace(env, v.pid).wait_attached()
-    truths, places = {}, set()
-    for name, n in (("plugin", 3), ("lodger", 5), ("plugin", 2)):
-        v.command(f"load {env.victim_path(name + '.so')}")
-        t.wait_report().wait_report()  # of libraries that follow each other at once it sees the last
-        truths[name] = v.command(f"call {n}")
-        places |= {e["address"] for e in v.events() if e["event"] == "place"}
-        v.command("unload")
-    check_equal(len(places), 1, f"places where the libraries were: {places}")
-    report = t.interrupt().json()[-1]
-    for truth in truths.values():
-        check_truth(report, truth)
-
-
 # ---- programs that change ----
 
 @test(timeout=120)
