@@ -122,6 +122,16 @@ static __always_inline void take_old(struct sp_bpf_ctl *ctl, struct call *c)
 		count_lost(SP_LOST_BUSY);
 }
 
+/* Libraries come or go: what the engine knows of the code holds until now. It looks as soon as it can. */
+static __always_inline void on_loader(struct sp_bpf_ctl *ctl)
+{
+	if (ctl->loader_ns)
+		return;
+	ctl->loader_ns = bpf_ktime_get_ns();
+	__sync_fetch_and_add(&ctl->nr_unknown, 1);
+	send_event(SP_BEV_LOOK, 0, 0, 0, 0);
+}
+
 /* A call begins. True: its return is to be watched. */
 static __always_inline bool on_enter(struct sp_bpf_ctl *ctl, struct pt_regs *ctx)
 {
@@ -132,6 +142,10 @@ static __always_inline bool on_enter(struct sp_bpf_ctl *ctl, struct pt_regs *ctx
 	if (kind == SP_KIND_FREE) {
 		if (a.a0)
 			forget(key_of(ctl, a.a0), a.a0);
+		return false;
+	}
+	if (kind == SP_KIND_LOADER) {
+		on_loader(ctl);
 		return false;
 	}
 	struct thread *t = thread_of_current(BPF_LOCAL_STORAGE_GET_F_CREATE);

@@ -130,6 +130,13 @@ const struct sp_opt sp_opts[] = {
     {"all", NULL, 'a', FLAG(all), NULL, SHM, 0, "show small ordinary files in memory, too"},
     {"min-size", "BYTES", 'z', BYTES(min_size, 0), "1M", SHM, 0,
      "which ordinary files in memory count as small, and are shown with --all only"},
+    {"suppressions", "FILE", 0, STRING(suppressions), NULL, T | P, 0,
+     "leave out the call paths that a file in LeakSanitizer's syntax names: lines leak:PATTERN, where PATTERN fits a "
+     "function, source file or module"},
+    {"fail-on-leak", NULL, 0, FLAG(fail_on_leak), NULL, T, 0,
+     "with CMD: print only the last report, and end with status 1 when it shows a block of any age that the program "
+     "had "
+     "not freed when it ended, or with CMD's own status when that is not 0"},
     {"show-pc", NULL, 0, FLAG(show_pc), NULL, M, 0, "print the address of each frame, as newer bcc does"},
     {"json", NULL, 0, FLAG(json), NULL, T | K | SHM | TOP | P, 0, "print each report as one JSON object on one line"},
     {"format", "FORMAT", 0, CHOICE(format, formats), "text", T | P, 0,

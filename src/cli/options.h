@@ -34,8 +34,8 @@ struct sp_args {
 	bool percpu, wa_missing_free;
 	bool debuginfod, no_lines, resident;
 	bool all;
-	bool batch;
-	const char *target, *command, *object, *symbols_prefix, *replay, *topic, *filter, *output;
+	bool batch, fail_on_leak;
+	const char *target, *command, *object, *symbols_prefix, *replay, *topic, *filter, *output, *suppressions;
 	uint64_t interval_ns, count;
 	uint64_t older_ns, top, min_size, max_size, sample_rate, max_blocks, max_paths;
 	uint64_t for_ns, max_file;

@@ -3,6 +3,7 @@
 #include "cli/run.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -94,6 +95,7 @@ int sp_run_init(struct sp_run *run, const struct sp_cli *cli, const struct sp_ar
 			.count = args->count,
 			.resident = args->resident,
 			.symbolize = {.debuginfod = args->debuginfod, .no_lines = args->no_lines}},
+	    .suppressions = args->suppressions,
 	    .report = sp_run_report_options(args),
 	    .talk = sp_run_talk_stderr,
 	};
@@ -130,6 +132,9 @@ static int on_report(const struct sp_view *v, void *arg)
 {
 	struct sp_run *run = arg;
 
+	run->end.bytes = v->total_bytes;
+	run->end.blocks = v->total_blocks;
+	run->end.target_ended = v->target_ended;
 	if (run->take)
 		return run->take(v, run->take_arg, &run->take_why);
 	if (run->only_last && !v->is_last)
@@ -177,12 +182,51 @@ void sp_run_stdout_failed(struct sp_run *run, int err)
 	kill(getpid(), SIGTERM);
 }
 
-int sp_run_session(struct sp_run *run)
+static int open_suppressions(const struct sp_run *run, struct sp_suppress **ret, struct sp_why *why)
+{
+	int err = 0;
+
+	if (run->suppressions)
+		err = sp_suppress_open(run->suppressions, ret, why);
+	if (!err && run->suppress_runtime)
+		err = sp_suppress_add_runtime(ret, why);
+	return err;
+}
+
+/* What was left out by which rule: one that takes nothing any more should go. */
+static void say_suppressed(const struct sp_run *run)
+{
+	size_t nr;
+	const struct sp_suppress_rule *r = sp_suppress_rules(run->session.suppress, &nr);
+	char bytes[16];
+
+	for (size_t i = 0; i < nr; i++)
+		if (r[i].nr_paths)
+			fprintf(stderr, "%s: suppressed %s in %" PRIu64 " block%s: %s%s\n", run->cli->program,
+				sp_text_bytes(bytes, sizeof(bytes), r[i].bytes), r[i].blocks,
+				r[i].blocks == 1 ? "" : "s", r[i].is_runtime ? "" : "leak:", r[i].pattern);
+}
+
+static int run_session(struct sp_run *run, struct sp_why *why)
 {
 	struct sp_session_callbacks cb = {.report = on_report, .notice = on_notice, .arg = run};
+	struct sp_suppress *suppress = NULL;
+	int err = open_suppressions(run, &suppress, why);
+
+	run->end = (struct sp_run_end){.child_status = -1};
+	run->session.suppress = suppress;
+	if (!err)
+		err = sp_session_run(&run->session, &cb, &run->end.child_status, why);
+	say_suppressed(run);
+	run->session.suppress = NULL;
+	sp_suppress_free(suppress);
+	return err;
+}
+
+int sp_run_session(struct sp_run *run)
+{
 	struct sp_why why = {0};
-	int child_status = -1;
-	int err = sp_session_run(&run->session, &cb, &child_status, &why);
+	int err = run_session(run, &why);
 
 	if (run->write_err == -EPIPE)
 		return SP_EXIT_DONE;

@@ -18,8 +18,15 @@ struct sp_run {
 	struct sp_why take_why; /* why it could not */
 	/* What the session has to say; returns 0 or -errno of stdout. */
 	int (*talk)(const struct sp_run *run, enum sp_notice n, pid_t pid, const char *text);
-	const void *talk_arg; /* the command's own */
-	int write_err;        /* first -errno of stdout: then nothing more is written */
+	const void *talk_arg;     /* the command's own */
+	const char *suppressions; /* file; NULL: none */
+	bool suppress_runtime;    /* what the C and C++ runtimes keep until the end, too */
+	struct sp_run_end {
+		uint64_t bytes, blocks; /* of the last report */
+		bool target_ended;
+		int child_status; /* as from waitpid; -1: not launched, or still running */
+	} end;
+	int write_err; /* first -errno of stdout: then nothing more is written */
 };
 
 /*

@@ -1,8 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 /* seep trace: what a running (or launched, or recorded) program holds, by call path. */
 #include <errno.h>
+#include <sys/wait.h>
 
 #include "cli/run.h"
+
+static int init_gate(struct sp_run *run, const struct sp_args *args, struct sp_why *why)
+{
+	if (!args->argv || args->count) {
+		int err =
+		    sp_why_set(why, SP_FAULT_USAGE, EINVAL, "--fail-on-leak judges what a program leaves at its end");
+		sp_why_hint(why, "say --fail-on-leak -- CMD, without COUNT");
+		return err;
+	}
+	run->only_last = true;
+	run->suppress_runtime = true;
+	run->session.filter.min_age_ns = 0; /* at the end every block counts */
+	return 0;
+}
 
 static int init(struct sp_run *run, const struct sp_cli *cli, const struct sp_args *args, struct sp_why *why)
 {
@@ -19,7 +34,25 @@ static int init(struct sp_run *run, const struct sp_cli *cli, const struct sp_ar
 	sp_run_set_format(run, args->json ? SP_REPORT_json : (enum sp_report_format)args->format->value);
 	if (args->list)
 		run->session.list = run->write == sp_report_memleak ? SP_LIST_ALL : SP_LIST_PATH;
-	return 0;
+	return args->fail_on_leak ? init_gate(run, args, why) : 0;
+}
+
+/* The verdict of --fail-on-leak. A command that failed by itself keeps its status: 128 + N for signal N, as a shell. */
+static int judge(const struct sp_run *run)
+{
+	int child = run->end.child_status;
+	struct sp_why why = {0};
+
+	if (!run->end.target_ended) {
+		(void)sp_why_set(&why, SP_FAULT_TARGET, EINTR,
+				 "--fail-on-leak: the program has not ended, nothing is judged");
+		return sp_cli_complain(run->cli, &why);
+	}
+	if (child != -1 && WIFSIGNALED(child))
+		return 128 + WTERMSIG(child);
+	if (child != -1 && WEXITSTATUS(child))
+		return WEXITSTATUS(child);
+	return run->end.blocks ? SP_EXIT_LEAK : SP_EXIT_DONE;
 }
 
 static int run_trace(const struct sp_cli *cli, const struct sp_args *args)
@@ -27,7 +60,10 @@ static int run_trace(const struct sp_cli *cli, const struct sp_args *args)
 	struct sp_why why = {0};
 	struct sp_run run;
 
-	return init(&run, cli, args, &why) < 0 ? sp_cli_complain(cli, &why) : sp_run_session(&run);
+	if (init(&run, cli, args, &why) < 0)
+		return sp_cli_complain(cli, &why);
+	int status = sp_run_session(&run);
+	return args->fail_on_leak && status == SP_EXIT_DONE ? judge(&run) : status;
 }
 
 static const struct sp_example examples[] = {
@@ -38,6 +74,7 @@ static const struct sp_example examples[] = {
     {"--format folded 1234 30 1 | flamegraph.pl", "a flame graph of what 30 seconds have left outstanding"},
     {"--format pprof 1234 30 1 | go tool pprof -top /dev/stdin", "the same for pprof and its kin"},
     {"1 -- ./app --port 80", "start ./app and watch it from its first instruction, a report every second"},
+    {"--fail-on-leak -- ./unit-tests", "status 1 when the tests leave something unfreed"},
     {NULL, NULL},
 };
 

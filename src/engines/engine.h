@@ -29,6 +29,11 @@ struct sp_event {
 
 struct sp_engine_config {
 	struct sp_proc *target; /* NULL: the kernel (or, for replay, the file) */
+	/*
+	 * The target's names, NULL: none. An engine that follows the target's mappings refreshes them at once, with the
+	 * time of the change, and binds the paths that it hands to the ledger (sp_symbolizer_bind).
+	 */
+	struct sp_symbolizer *names;
 	const char *object; /* look for the allocator in this file only (as the target names it); NULL: as the target
 			       resolves */
 	const char *symbols_prefix;  /* before every allocator symbol; NULL: none */

@@ -4,8 +4,9 @@
  *
  * A 32-bit displacement must reach from a hook to its stub and from a moved instruction to its data, so a near region
  * lies within 2 GiB of the whole module. It must not lie where the heap grows (behind [heap], or behind the program
- * when there is none yet) nor where the stack grows (in front of [stack]); and not side by side with another mapping,
- * which the kernel might merge with ours or which might be meant to grow.
+ * when there is none yet) nor where the stack grows (in front of [stack]): a third of such a gap stays theirs, which is
+ * gigabytes; there may be no other gap near. And not side by side with another mapping, which the kernel might merge
+ * with ours or which might be meant to grow.
  */
 #include "inject/impl.h"
 
@@ -45,20 +46,38 @@ static bool has_heap(const struct sp_maps *maps)
 	return false;
 }
 
-/* Does something grow into the gap behind mapping `i` (-1: in front of all)? */
-static bool is_growth(const struct sp_maps *maps, size_t nr_before, bool heap)
+/* Does what is in front of the gap behind `nr_before` mappings grow into it? */
+static bool grows_up(const struct sp_maps *maps, size_t nr_before, bool heap)
 {
 	const struct sp_mapping *before = nr_before ? &maps->list[nr_before - 1] : NULL;
-	const struct sp_mapping *after = nr_before < maps->nr ? &maps->list[nr_before] : NULL;
 
-	if (after && !strcmp(after->path, "[stack]"))
-		return true;
 	if (!before)
 		return false;
 	if (!strcmp(before->path, "[heap]"))
 		return true;
 	/* No heap yet: it will begin behind the data of the program, the lowest of all files but the rare. */
 	return !heap && before->start < maps->list[0].start + REACH && (before->prot & SP_PROT_W);
+}
+
+static bool grows_down(const struct sp_maps *maps, size_t nr_before)
+{
+	return nr_before < maps->nr && !strcmp(maps->list[nr_before].path, "[stack]");
+}
+
+/* The gap behind nr_before mappings, without what others may come to need of it. */
+static struct window gap_of(const struct sp_maps *maps, size_t nr_before, bool heap)
+{
+	struct window gap = {nr_before ? maps->list[nr_before - 1].end : 0,
+			     nr_before < maps->nr ? maps->list[nr_before].start : HIGHEST};
+
+	if (gap.hi <= gap.lo)
+		return (struct window){};
+	uint64_t third = (gap.hi - gap.lo) / 3 & ~(PAGE_BYTES - 1);
+	if (grows_up(maps, nr_before, heap))
+		gap.lo += third;
+	if (grows_down(maps, nr_before))
+		gap.hi -= third;
+	return gap;
 }
 
 static uint64_t distance(uint64_t a, uint64_t b)
@@ -81,12 +100,10 @@ uint64_t sp_near_choose(const struct sp_maps *maps, uint64_t near, uint64_t near
 	uint64_t best = 0;
 
 	for (size_t i = 0; i <= maps->nr; i++) {
-		uint64_t lo = i ? maps->list[i - 1].end : 0, hi = i < maps->nr ? maps->list[i].start : HIGHEST;
-		if (is_growth(maps, i, heap))
-			continue;
-		lo = lo < w.lo ? w.lo : lo;
-		hi = hi > w.hi ? w.hi : hi;
-		uint64_t place = place_in(lo, hi, near, bytes);
+		struct window gap = gap_of(maps, i, heap);
+		gap.lo = gap.lo < w.lo ? w.lo : gap.lo;
+		gap.hi = gap.hi > w.hi ? w.hi : gap.hi;
+		uint64_t place = place_in(gap.lo, gap.hi, near, bytes);
 		if (place && (!best || distance(place, near) < distance(best, near)))
 			best = place;
 	}

@@ -53,6 +53,15 @@ uint64_t sp_proc_ns(const struct sp_procfs *fs, pid_t pid, const char *kind);
 /* Resident set of the target in bytes (statm), 0 when unreadable. */
 uint64_t sp_proc_rss_bytes(struct sp_proc *p);
 
+/* The soft limit of that name in /proc/PID/limits ("Max stack size"); UINT64_MAX: none, or unreadable. */
+uint64_t sp_proc_limit(struct sp_proc *p, const char *name);
+
+/* Size of its address space, 0 when unreadable. */
+uint64_t sp_proc_virtual_bytes(struct sp_proc *p);
+
+/* Does the kernel refuse memory that it could not back (vm.overcommit_memory is 2)? */
+bool sp_procfs_is_overcommit_strict(const struct sp_procfs *fs);
+
 /* ---- mappings ---- */
 
 enum { SP_PROT_R = 1, SP_PROT_W = 2, SP_PROT_X = 4, SP_PROT_SHARED = 8 };

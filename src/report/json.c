@@ -108,6 +108,12 @@ static void put_head(struct sp_jsonw *w, const struct sp_view *v)
 	sp_jsonw_put_u64(w, "blocks", v->total_blocks);
 	sp_jsonw_put_u64(w, "paths", v->total_paths);
 	sp_jsonw_end(w);
+	sp_jsonw_key(w, "suppressed");
+	sp_jsonw_object(w);
+	sp_jsonw_put_u64(w, "bytes", v->suppressed_bytes);
+	sp_jsonw_put_u64(w, "blocks", v->suppressed_blocks);
+	sp_jsonw_put_u64(w, "paths", v->suppressed_paths);
+	sp_jsonw_end(w);
 }
 
 int sp_report_json(FILE *stream, const struct sp_view *v, const struct sp_report_options *o)

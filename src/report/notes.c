@@ -79,3 +79,14 @@ void sp_report_lost(struct sp_out *out, const struct sp_view *v, const char *ind
 	if (any)
 		sp_out_puts(out, "\n");
 }
+
+void sp_report_suppressed(struct sp_out *out, const struct sp_view *v)
+{
+	char bytes[16];
+
+	if (v->suppressed_paths)
+		sp_out_printf(out, "suppressed: %" PRIu64 " call path%s, %s in %" PRIu64 " block%s\n",
+			      v->suppressed_paths, v->suppressed_paths == 1 ? "" : "s",
+			      sp_text_bytes(bytes, sizeof(bytes), v->suppressed_bytes), v->suppressed_blocks,
+			      v->suppressed_blocks == 1 ? "" : "s");
+}

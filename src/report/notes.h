@@ -23,6 +23,9 @@ void sp_report_lost(struct sp_out *out, const struct sp_view *v, const char *ind
 
 bool sp_report_is_sampled(const struct sp_view *v);
 
+/* "suppressed: 2 call paths, 71.0 KiB in 3 blocks"; nothing when nothing was. */
+void sp_report_suppressed(struct sp_out *out, const struct sp_view *v);
+
 /*
  * Standard error of a path's bytes in percent, at most 999; 0: exact. Where one call in N was recorded: of its blocks
  * (the square root of (N - 1) / blocks), and of their bytes as long as the blocks are alike.

@@ -209,6 +209,7 @@ static void put_notes(struct sp_page *p)
 		sp_out_puts(&p->out, "         +- is the standard error when the blocks of a path are of one size\n");
 	else if (p->v->sample_bytes && p->v->nr_paths)
 		sp_out_puts(&p->out, "         +- is the standard error\n");
+	sp_report_suppressed(&p->out, p->v);
 	sp_report_lost(&p->out, p->v, "", "\n          ");
 }
 

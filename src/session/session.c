@@ -51,7 +51,7 @@ static int make_view(struct sp_session *s, struct sp_view_store **ret_store, str
 
 	s->ops->stats(s->engine, &s->stats);
 	if (s->own_symbolizer) /* what came since the engine last looked: a plugin loaded a moment ago */
-		sp_symbolizer_refresh(s->own_symbolizer);
+		sp_symbolizer_refresh(s->own_symbolizer, sp_ledger_now_ns(s->ledger));
 	r = sp_view_make(s->ledger, s->symbolizer, s->o, s->stats.scale, ret_store, ret);
 	if (r < 0)
 		return sp_why_set(s->why, SP_FAULT_OURS, -r, "cannot make a report: %s", strerror(-r));
@@ -164,7 +164,7 @@ static bool heed(struct sp_session *s, enum sp_engine_news news)
 		sp_session_notice(s, SP_NOTICE_INFO, sp_session_pid(s),
 				  "it became another program (exec): started over");
 	if ((news == SP_NEWS_EXEC || news == SP_NEWS_MODULES) && s->own_symbolizer)
-		sp_symbolizer_refresh(s->own_symbolizer);
+		sp_symbolizer_refresh(s->own_symbolizer, s->ops->now_ns(s->engine));
 	return news != SP_NEWS_END;
 }
 

@@ -15,6 +15,7 @@
 #include "engines/engine.h"
 #include "ledger/ledger.h"
 #include "session/screen.h"
+#include "suppress/suppress.h"
 #include "symbolize/symbolize.h"
 
 /*
@@ -49,10 +50,11 @@ struct sp_view {
 	bool is_last;          /* no more will follow (Ctrl-C, target ended, COUNT reached) */
 	bool target_ended;
 	struct sp_ledger_filter filter;
-	unsigned top;                                    /* how many paths were asked for */
-	const struct sp_view_path *paths;                /* biggest first */
-	size_t nr_paths;                                 /* in paths[] */
-	uint64_t total_paths, total_bytes, total_blocks; /* under the filter, before the cut to `top` */
+	unsigned top;                                                   /* how many paths were asked for */
+	const struct sp_view_path *paths;                               /* biggest first */
+	size_t nr_paths;                                                /* in paths[] */
+	uint64_t total_paths, total_bytes, total_blocks;                /* under the filter, before the cut to `top` */
+	uint64_t suppressed_paths, suppressed_bytes, suppressed_blocks; /* left out of all of the above, and of lists */
 	const struct sp_block *list; /* every block under the filter (any path), address order; NULL unless asked for */
 	size_t nr_list;
 	bool has_resident;              /* asked for, and the target was there to tell */
@@ -85,6 +87,7 @@ struct sp_session_options {
 	uint64_t interval_ns;
 	uint64_t count; /* reports, 0: endless */
 	struct sp_symbolize_options symbolize;
+	struct sp_suppress *suppress;   /* paths that it takes are left out, and counted there; NULL: none */
 	bool resident;                  /* look how much is in physical memory; a live process only */
 	bool verdicts;                  /* judge every path shown, and tell how its bytes went */
 	bool paused;                    /* no new looks; a last report looks all the same */

@@ -204,6 +204,7 @@ static int start_engine(struct sp_session *s)
 	int r;
 
 	c.target = s->proc;
+	c.names = s->own_symbolizer;
 	c.is_held = s->launch != NULL;
 	c.say = say;
 	c.say_arg = s;

@@ -51,6 +51,11 @@ static void scale_sum(struct sp_path_sum *s, uint64_t scale)
 
 /* ---- sums ---- */
 
+static size_t cut(size_t nr, unsigned top)
+{
+	return top && top < nr ? top : nr;
+}
+
 static int take_sums(struct sp_view_store *store, const struct sp_ledger *l, const struct sp_session_options *o,
 		     struct sp_view *v)
 {
@@ -58,15 +63,10 @@ static int take_sums(struct sp_view_store *store, const struct sp_ledger *l, con
 
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < store->sums.nr; i++) {
-		struct sp_path_sum *s = sp_vec_at(&store->sums, struct sp_path_sum, i);
-
-		scale_sum(s, v->scale);
-		v->total_bytes = saturating_add(v->total_bytes, s->bytes);
-		v->total_blocks = saturating_add(v->total_blocks, s->blocks);
-	}
-	v->total_paths = store->sums.nr;
-	v->nr_paths = o->top && o->top < store->sums.nr ? o->top : store->sums.nr;
+	for (size_t i = 0; i < store->sums.nr; i++)
+		scale_sum(sp_vec_at(&store->sums, struct sp_path_sum, i), v->scale);
+	/* Only its names tell whether a path is suppressed. */
+	v->nr_paths = cut(store->sums.nr, o->suppress ? 0 : o->top);
 	store->paths = calloc(v->nr_paths + 1, sizeof(store->paths[0]));
 	if (!store->paths)
 		return -ENOMEM;
@@ -151,6 +151,55 @@ static int take_frames(struct sp_view_store *store, const struct sp_ledger *l, s
 	return 0;
 }
 
+/* ---- what the user does not want to hear of ---- */
+
+/* Moves the sums of suppressed paths behind all others, and takes them out of the totals. */
+static int drop_suppressed(struct sp_view_store *store, struct sp_suppress *suppress, struct sp_view *v)
+{
+	sp_autofree struct sp_path_sum *dropped = calloc(v->nr_paths + 1, sizeof(*dropped));
+	size_t nr_dropped = 0, nr_kept = 0;
+
+	if (!dropped)
+		return -ENOMEM;
+	sp_suppress_reset(suppress);
+	for (size_t i = 0; i < v->nr_paths; i++) {
+		const struct sp_view_path p = store->paths[i];
+		if (sp_suppress_take(suppress, p.frames, p.nr_frames, p.sum.bytes, p.sum.blocks)) {
+			v->suppressed_bytes = saturating_add(v->suppressed_bytes, p.sum.bytes);
+			v->suppressed_blocks = saturating_add(v->suppressed_blocks, p.sum.blocks);
+			dropped[nr_dropped++] = p.sum;
+			continue;
+		}
+		*sp_vec_at(&store->sums, struct sp_path_sum, nr_kept) = p.sum;
+		store->paths[nr_kept++] = p;
+	}
+	if (nr_dropped)
+		memcpy(sp_vec_at(&store->sums, struct sp_path_sum, nr_kept), dropped, nr_dropped * sizeof(*dropped));
+	v->suppressed_paths = nr_dropped;
+	return 0;
+}
+
+static void sum_up(const struct sp_vec *sums, struct sp_view *v)
+{
+	v->total_paths = sums->nr - v->suppressed_paths;
+	v->total_bytes = v->total_blocks = 0;
+	for (size_t i = 0; i < v->total_paths; i++) {
+		const struct sp_path_sum *s = sp_vec_at(sums, struct sp_path_sum, i);
+
+		v->total_bytes = saturating_add(v->total_bytes, s->bytes);
+		v->total_blocks = saturating_add(v->total_blocks, s->blocks);
+	}
+}
+
+static int suppress(struct sp_view_store *store, const struct sp_session_options *o, struct sp_view *v)
+{
+	int r = o->suppress ? drop_suppressed(store, o->suppress, v) : 0;
+
+	sum_up(&store->sums, v);
+	v->nr_paths = cut(v->total_paths, o->top);
+	return r;
+}
+
 /* ---- blocks ---- */
 
 /* rank[path id + 1]: the path's place in the view; SP_NO_PATH + 1 is 0. */
@@ -165,8 +214,11 @@ static int by_rank(const void *pa, const void *pb, void *arg)
 	return (a->addr > b->addr) - (a->addr < b->addr);
 }
 
-/* Ranks of all paths that have blocks under the filter; those that are not shown come last. */
-static uint32_t *make_ranks(const struct sp_vec *sums, size_t nr_paths)
+/*
+ * Ranks of all paths that have blocks under the filter: the place of one that is shown, nr_paths of one that is not,
+ * nr_paths + 1 of one that is suppressed.
+ */
+static uint32_t *make_ranks(const struct sp_vec *sums, const struct sp_view *v)
 {
 	uint32_t last = 0, *rank;
 
@@ -178,26 +230,45 @@ static uint32_t *make_ranks(const struct sp_vec *sums, size_t nr_paths)
 	rank = calloc((size_t)last + 1, sizeof(*rank));
 	for (size_t i = 0; i < sums->nr && rank; i++)
 		rank[(uint32_t)(sp_vec_at(sums, struct sp_path_sum, i)->path + 1)] =
-		    (uint32_t)(i < nr_paths ? i : nr_paths);
+		    (uint32_t)(i < v->nr_paths      ? i
+			       : i < v->total_paths ? v->nr_paths
+						    : v->nr_paths + 1);
 	return rank;
 }
 
 /* One list, sorted by path in the view's order: one pass over the ledger, however many paths are shown. */
-static int take_lists(struct sp_view_store *store, size_t nr_paths)
+static int take_lists(struct sp_view_store *store, const struct sp_view *v)
 {
-	sp_autofree uint32_t *rank = make_ranks(&store->sums, nr_paths);
+	sp_autofree uint32_t *rank = make_ranks(&store->sums, v);
 	const struct sp_block *b = store->blocks.data, *end = b + store->blocks.nr;
 
 	if (!rank)
 		return -ENOMEM;
 	if (store->blocks.nr)
 		qsort_r(store->blocks.data, store->blocks.nr, sizeof(struct sp_block), by_rank, rank);
-	for (size_t i = 0; i < nr_paths; i++) {
+	for (size_t i = 0; i < v->nr_paths; i++) {
 		store->paths[i].list = b;
 		while (b < end && rank[(uint32_t)(b->path + 1)] == i)
 			b++;
 		store->paths[i].nr_list = (size_t)(b - store->paths[i].list);
 	}
+	return 0;
+}
+
+static int drop_suppressed_blocks(struct sp_view_store *store, const struct sp_view *v)
+{
+	sp_autofree uint32_t *rank = v->suppressed_paths ? make_ranks(&store->sums, v) : NULL;
+	struct sp_block *list = store->blocks.data;
+	size_t kept = 0;
+
+	if (!v->suppressed_paths)
+		return 0;
+	if (!rank)
+		return -ENOMEM;
+	for (size_t i = 0; i < store->blocks.nr; i++)
+		if (rank[(uint32_t)(list[i].path + 1)] <= v->nr_paths)
+			list[kept++] = list[i];
+	store->blocks.nr = kept;
 	return 0;
 }
 
@@ -208,10 +279,12 @@ static int take_blocks(struct sp_view_store *store, const struct sp_ledger *l, c
 	static const struct sp_block none;
 	int r = sp_ledger_blocks(l, true, 0, &o->filter, &store->blocks);
 
+	if (!r && o->list == SP_LIST_PATH)
+		return take_lists(store, v);
+	if (!r)
+		r = drop_suppressed_blocks(store, v);
 	if (r < 0)
 		return r;
-	if (o->list == SP_LIST_PATH)
-		return take_lists(store, v->nr_paths);
 	v->list = store->blocks.nr ? store->blocks.data : &none;
 	v->nr_list = store->blocks.nr;
 	return 0;
@@ -229,7 +302,7 @@ static uint64_t part_of(uint64_t bytes, const struct share *s)
 	return s->recorded ? (uint64_t)((unsigned __int128)bytes * s->resident / s->recorded) : 0;
 }
 
-/* shares[nr_paths] is that of the paths that are not shown. */
+/* shares[nr_paths] is that of the paths that are not shown, the one behind it of what is suppressed. */
 static void add_shares(struct share *shares, const struct sp_vec *blocks, const struct sp_range *ranges,
 		       const uint32_t *rank)
 {
@@ -262,8 +335,8 @@ static int look_at_pages(struct share *shares, const struct sp_vec *blocks, cons
 int sp_view_add_resident(struct sp_view *v, const struct sp_view_store *store, const struct sp_ledger *l,
 			 struct sp_proc *p)
 {
-	sp_autofree struct share *shares = calloc(v->nr_paths + 1, sizeof(*shares));
-	sp_autofree uint32_t *rank = make_ranks(&store->sums, v->nr_paths);
+	sp_autofree struct share *shares = calloc(v->nr_paths + 2, sizeof(*shares));
+	sp_autofree uint32_t *rank = make_ranks(&store->sums, v);
 	struct share all = {0};
 	struct sp_vec blocks;
 	int r = shares && rank ? 0 : -ENOMEM;
@@ -296,6 +369,8 @@ static int fill(struct sp_view_store *store, const struct sp_ledger *l, struct s
 
 	if (!r)
 		r = take_frames(store, l, s, v->nr_paths);
+	if (!r)
+		r = suppress(store, o, v);
 	if (!r && o->list != SP_LIST_NONE)
 		r = take_blocks(store, l, o, v);
 	for (unsigned i = 0; i < SP_NR_LOST; i++)

@@ -61,19 +61,74 @@ static bool fits_frame(const char *pattern, const struct sp_frame *f)
 	       fits(pattern, f->module_path ? f->module_path : f->module);
 }
 
+/* ---- the runtimes ---- */
+
+static bool is_module(const struct sp_frame *f, const char *beginning)
+{
+	return f->module && !strncmp(f->module, beginning, strlen(beginning));
+}
+
+static bool is_linker(const struct sp_frame *f)
+{
+	return is_module(f, "ld-linux");
+}
+
+static bool is_runtime(const struct sp_frame *f)
+{
+	return is_linker(f) || is_module(f, "libc.so") || is_module(f, "libstdc++.so") || is_module(f, "libgcc_s.so");
+}
+
+static bool keeps_its_blocks(const struct sp_frame *f)
+{
+	static const char *const names[] = {"_IO_file_doallocate", "setlocale", "bindtextdomain", "textdomain"};
+
+	for (size_t i = 0; f->function && f->module && is_runtime(f) && i < SP_ARRAY_SIZE(names); i++)
+		if (!strcmp(f->function, names[i]))
+			return true;
+	return false;
+}
+
+/*
+ * The linker's own blocks; those of functions that are known to keep them; those made before main() with nobody else
+ * on the way. A path that is merely cut short inside libc does not begin in the linker, and is not taken.
+ */
+static bool is_runtimes_own(const struct sp_frame *frames, unsigned nr)
+{
+	bool all = nr && is_linker(&frames[nr - 1]);
+
+	if (nr && is_linker(&frames[0]))
+		return true;
+	for (unsigned i = 0; i < nr; i++) {
+		if (keeps_its_blocks(&frames[i]))
+			return true;
+		all = all && is_runtime(&frames[i]);
+	}
+	return all;
+}
+
+/* ---- rules ---- */
+
+static bool rule_takes(const struct sp_suppress_rule *r, const struct sp_frame *frames, unsigned nr)
+{
+	if (r->is_runtime)
+		return is_runtimes_own(frames, nr);
+	for (unsigned i = 0; i < nr; i++)
+		if (fits_frame(r->pattern, &frames[i]))
+			return true;
+	return false;
+}
+
 bool sp_suppress_take(struct sp_suppress *s, const struct sp_frame *frames, unsigned nr_frames, uint64_t bytes,
 		      uint64_t blocks)
 {
 	for (size_t i = 0; s && i < s->rules.nr; i++) {
 		struct sp_suppress_rule *r = sp_vec_at(&s->rules, struct sp_suppress_rule, i);
-		for (unsigned k = 0; k < nr_frames; k++) {
-			if (!fits_frame(r->pattern, &frames[k]))
-				continue;
-			r->nr_paths++;
-			r->blocks += blocks;
-			r->bytes += bytes;
-			return true;
-		}
+		if (!rule_takes(r, frames, nr_frames))
+			continue;
+		r->nr_paths++;
+		r->blocks += blocks;
+		r->bytes += bytes;
+		return true;
 	}
 	return false;
 }
@@ -82,7 +137,7 @@ void sp_suppress_reset(struct sp_suppress *s)
 {
 	for (size_t i = 0; s && i < s->rules.nr; i++) {
 		struct sp_suppress_rule *r = sp_vec_at(&s->rules, struct sp_suppress_rule, i);
-		*r = (struct sp_suppress_rule){.pattern = r->pattern};
+		*r = (struct sp_suppress_rule){.pattern = r->pattern, .is_runtime = r->is_runtime};
 	}
 }
 
@@ -129,6 +184,15 @@ static int refuse_line(const char *name, size_t number, const char *line, struct
 	return err;
 }
 
+static int add_rule(struct sp_suppress *s, const char *name, const struct sp_suppress_rule *r, struct sp_why *why)
+{
+	int err = sp_vec_push(&s->rules, r);
+
+	if (err == -ENOSPC)
+		return sp_why_set(why, SP_FAULT_USAGE, ENOSPC, "%s has more than %zu suppressions", name, MAX_RULES);
+	return err ? sp_why_set(why, SP_FAULT_OURS, -err, "out of memory") : 0;
+}
+
 static int add_line(struct sp_suppress *s, const char *name, size_t number, char *line, struct sp_why *why)
 {
 	struct sp_suppress_rule r = {0};
@@ -140,10 +204,7 @@ static int add_line(struct sp_suppress *s, const char *name, size_t number, char
 	if (strncmp(line, TYPE, strlen(TYPE)) != 0 || !*r.pattern)
 		return refuse_line(name, number, line, why);
 	sp_text_printable((char *)(uintptr_t)r.pattern, strlen(r.pattern) + 1, r.pattern); /* as names are */
-	int err = sp_vec_push(&s->rules, &r);
-	if (err == -ENOSPC)
-		return sp_why_set(why, SP_FAULT_USAGE, ENOSPC, "%s has more than %zu suppressions", name, MAX_RULES);
-	return err ? sp_why_set(why, SP_FAULT_OURS, -err, "out of memory") : 0;
+	return add_rule(s, name, &r, why);
 }
 
 /* A NUL byte ends its line, as text. */
@@ -177,6 +238,20 @@ int sp_suppress_parse(const char *name, const char *text, size_t len, struct sp_
 		sp_suppress_free(s);
 	else
 		*ret = s;
+	return err;
+}
+
+int sp_suppress_add_runtime(struct sp_suppress **s, struct sp_why *why)
+{
+	static const struct sp_suppress_rule rule = {.pattern = "what the C and C++ runtimes keep", .is_runtime = true};
+	struct sp_suppress *made = NULL;
+	int err = *s ? 0 : sp_suppress_parse("", NULL, 0, &made, why);
+
+	if (!err)
+		err = add_rule(*s ? *s : made, "the file", &rule, why);
+	if (!err && made)
+		*s = sp_take_ptr(made);
+	sp_suppress_free(made);
 	return err;
 }
 

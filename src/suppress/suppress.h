@@ -21,7 +21,8 @@
 struct sp_suppress;
 
 struct sp_suppress_rule {
-	const char *pattern; /* printable; good until free */
+	const char *pattern; /* printable, good until free; of a rule that is not the file's: what it takes, in words */
+	bool is_runtime;     /* of sp_suppress_add_runtime() */
 	uint64_t nr_paths;   /* that it took, since open or the last reset */
 	uint64_t blocks, bytes;
 };
@@ -32,6 +33,12 @@ sp_must_check int sp_suppress_open(const char *path, struct sp_suppress **ret, s
 /* The same from memory; `name` stands in reasons. */
 sp_must_check int sp_suppress_parse(const char *name, const char *text, size_t len, struct sp_suppress **ret,
 				    struct sp_why *why);
+
+/*
+ * Adds a rule for what glibc and libstdc++ themselves allocate once and keep until the program's end: the dynamic
+ * linker's lists, the buffers of stdio's streams, locales, the room for exceptions. *s may be NULL: then it is made.
+ */
+sp_must_check int sp_suppress_add_runtime(struct sp_suppress **s, struct sp_why *why);
 
 void sp_suppress_free(struct sp_suppress *s); /* NULL is fine */
 

@@ -7,12 +7,14 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "symbolize/process.h"
 
 #define MAX_IMAGES  4096
 #define MAX_REGIONS 65536
 #define MAX_DEAD    4096
+#define MAX_CHANGES 65536
 #define MAX_FDS     512 /* opened ahead; later files are opened on first use */
 
 void sp_images_init(struct sp_images *im, struct sp_proc *p, struct sp_names *names)
@@ -21,6 +23,7 @@ void sp_images_init(struct sp_images *im, struct sp_proc *p, struct sp_names *na
 	sp_vec_init(&im->images, sizeof(struct sp_image), MAX_IMAGES);
 	sp_vec_init(&im->live, sizeof(struct sp_region), MAX_REGIONS);
 	sp_vec_init(&im->dead, sizeof(struct sp_region), MAX_DEAD);
+	sp_vec_init(&im->changes, sizeof(uint64_t), MAX_CHANGES);
 }
 
 void sp_images_done(struct sp_images *im)
@@ -35,7 +38,28 @@ void sp_images_done(struct sp_images *im)
 	sp_vec_done(&im->images);
 	sp_vec_done(&im->live);
 	sp_vec_done(&im->dead);
+	sp_vec_done(&im->changes);
 	sp_maps_done(&im->maps);
+}
+
+static struct sp_file_state state_of(int fd)
+{
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st))
+		return (struct sp_file_state){0};
+	return (struct sp_file_state){st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec};
+}
+
+/* Nothing is known of what could not be opened at first. */
+static bool is_known_state(const struct sp_file_state *s)
+{
+	return s->size || s->modified_s || s->modified_ns;
+}
+
+static bool is_same_state(const struct sp_file_state *a, const struct sp_file_state *b)
+{
+	return a->size == b->size && a->modified_s == b->modified_s && a->modified_ns == b->modified_ns;
 }
 
 static bool is_same_file(const struct sp_image *image, const struct sp_mapping *m)
@@ -51,20 +75,23 @@ static const char *basename_of(const char *path)
 	return slash && slash[1] ? slash + 1 : path;
 }
 
-static uint32_t add_image(struct sp_images *im, const struct sp_mapping *m)
+/* Takes fd over (-1: the file cannot be opened). */
+static uint32_t add_image(struct sp_images *im, const struct sp_mapping *m, int fd, const struct sp_file_state *state)
 {
 	struct sp_image image = {.inode = m->inode, .dev_major = m->dev_major, .dev_minor = m->dev_minor, .fd = -1};
+	bool is_kept = fd >= 0 && im->nr_fds < MAX_FDS;
 
 	image.path = sp_names_add(im->names, m->path);
 	image.name = sp_names_add(im->names, basename_of(m->path));
-	if (sp_vec_push(&im->images, &image) < 0)
+	image.state = *state;
+	if (is_kept)
+		image.fd = fd;
+	int err = sp_vec_push(&im->images, &image);
+	if (fd >= 0 && (err || !is_kept))
+		close(fd);
+	if (err)
 		return SP_NO_IMAGE;
-	if (im->nr_fds < MAX_FDS) {
-		struct sp_image *added = sp_vec_at(&im->images, struct sp_image, im->images.nr - 1);
-
-		added->fd = sp_proc_open_mapping(im->proc, m, NULL);
-		im->nr_fds += added->fd >= 0;
-	}
+	im->nr_fds += is_kept;
 	return (uint32_t)im->images.nr - 1;
 }
 
@@ -73,16 +100,39 @@ static bool has_file(const struct sp_mapping *m)
 	return (m->path[0] == '/' && m->inode) || !strcmp(m->path, "[vdso]");
 }
 
+/* The image of a mapping that was not there before. */
 static uint32_t image_of(struct sp_images *im, const struct sp_mapping *m)
 {
 	if (!has_file(m))
 		return SP_NO_IMAGE;
-	/* Neighbours are of one file nearly always, so the search goes from the last. */
+	int fd = sp_proc_open_mapping(im->proc, m, NULL);
+	struct sp_file_state state = m->inode ? state_of(fd) : (struct sp_file_state){0}; /* [vdso]: a copy */
 	for (size_t i = im->images.nr; i-- > 0;) {
-		if (is_same_file(sp_vec_at(&im->images, struct sp_image, i), m))
-			return (uint32_t)i;
+		struct sp_image *image = sp_vec_at(&im->images, struct sp_image, i);
+		if (!is_same_file(image, m) || !is_same_state(&image->state, &state))
+			continue;
+		if (fd >= 0)
+			close(fd);
+		return (uint32_t)i;
 	}
-	return add_image(im, m);
+	return add_image(im, m, fd, &state);
+}
+
+/* The region as it was known already, with the mapping's bounds. */
+static bool is_known(const struct sp_images *im, const struct sp_mapping *m, struct sp_region *ret)
+{
+	const struct sp_region *before = sp_region_find(&im->live, m->start);
+
+	if (!before || (before->image == SP_NO_IMAGE) != !has_file(m))
+		return false;
+	if (has_file(m) && (before->start - before->offset != m->start - m->offset ||
+			    !is_same_file(sp_vec_at(&im->images, struct sp_image, before->image), m)))
+		return false;
+	*ret = *before;
+	ret->start = m->start;
+	ret->end = m->end;
+	ret->offset = m->offset;
+	return true;
 }
 
 static int list_live(struct sp_images *im, const struct sp_maps *maps, struct sp_vec *ret)
@@ -91,10 +141,14 @@ static int list_live(struct sp_images *im, const struct sp_maps *maps, struct sp
 
 	for (size_t i = 0; !err && i < maps->nr; i++) {
 		const struct sp_mapping *m = &maps->list[i];
+		struct sp_region r = {.start = m->start, .end = m->end, .offset = m->offset};
 
 		if (!(m->prot & SP_PROT_X))
 			continue;
-		struct sp_region r = {m->start, m->end, m->offset, image_of(im, m)};
+		if (!is_known(im, m, &r)) {
+			r.image = image_of(im, m);
+			r.from_ns = SP_NOT_SETTLED;
+		}
 		err = sp_vec_push(ret, &r);
 	}
 	return err == -ENOSPC ? 0 : err;
@@ -112,42 +166,25 @@ static void add_dead(struct sp_images *im, const struct sp_region *r)
 		return; /* no memory: its addresses have no names */
 }
 
-static const struct sp_region *find_region(const struct sp_vec *v, uint64_t pc)
-{
-	size_t lo = 0, hi = v->nr;
-
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		const struct sp_region *r = sp_vec_at(v, struct sp_region, mid);
-
-		if (pc < r->start)
-			hi = mid;
-		else if (pc >= r->end)
-			lo = mid + 1;
-		else
-			return r;
-	}
-	return NULL;
-}
-
 static bool is_still_there(const struct sp_vec *now, const struct sp_region *r)
 {
-	const struct sp_region *n = find_region(now, r->start);
+	const struct sp_region *n = sp_region_find(now, r->start);
 
-	return n && n->end >= r->end && n->image == r->image && r->start - r->offset == n->start - n->offset;
+	return n && n->end >= r->end && n->from_ns != SP_NOT_SETTLED && sp_region_is_same(n, r);
 }
 
-static void bury(struct sp_images *im, const struct sp_vec *now)
+static void bury(struct sp_images *im, const struct sp_vec *now, uint64_t changed_ns)
 {
 	for (size_t i = 0; i < im->live.nr; i++) {
-		const struct sp_region *r = sp_vec_at(&im->live, struct sp_region, i);
+		struct sp_region r = *sp_vec_at(&im->live, struct sp_region, i);
 
-		if (r->image != SP_NO_IMAGE && !is_still_there(now, r))
-			add_dead(im, r);
+		r.until_ns = changed_ns;
+		if (r.image != SP_NO_IMAGE && !is_still_there(now, &r))
+			add_dead(im, &r);
 	}
 }
 
-int sp_images_refresh(struct sp_images *im, bool *ret_changed, struct sp_why *why)
+int sp_images_refresh(struct sp_images *im, uint64_t changed_ns, bool *ret_changed, struct sp_why *why)
 {
 	struct sp_maps maps = {};
 	struct sp_vec now;
@@ -169,7 +206,8 @@ int sp_images_refresh(struct sp_images *im, bool *ret_changed, struct sp_why *wh
 		return sp_why_set(why, SP_FAULT_OURS, -err, "cannot list the modules of %d: %s",
 				  (int)sp_proc_pid(im->proc), strerror(-err));
 	}
-	bury(im, &now);
+	bury(im, &now, changed_ns);
+	sp_images_settle(im, &now, changed_ns);
 	sp_vec_done(&im->live);
 	sp_maps_done(&im->maps);
 	im->live = now;
@@ -178,17 +216,19 @@ int sp_images_refresh(struct sp_images *im, bool *ret_changed, struct sp_why *wh
 	return 0;
 }
 
-const struct sp_region *sp_images_find_live(const struct sp_images *im, uint64_t pc)
+const struct sp_region *sp_images_find_live(const struct sp_images *im, uint64_t pc, uint32_t tenant)
 {
-	return find_region(&im->live, pc);
+	const struct sp_region *r = sp_region_find(&im->live, pc);
+
+	return r && r->tenant == tenant ? r : NULL;
 }
 
-const struct sp_region *sp_images_find_dead(const struct sp_images *im, uint64_t pc)
+const struct sp_region *sp_images_find_dead(const struct sp_images *im, uint64_t pc, uint32_t tenant)
 {
 	for (size_t i = im->dead.nr; i-- > 0;) {
 		const struct sp_region *r = sp_vec_at(&im->dead, struct sp_region, i);
 
-		if (pc >= r->start && pc < r->end)
+		if (pc >= r->start && pc < r->end && r->tenant == tenant)
 			return r;
 	}
 	return NULL;
@@ -215,6 +255,12 @@ struct sp_object *sp_images_object(struct sp_images *im, uint32_t image, const s
 		return NULL;
 	im->nr_fds -= i->fd >= 0;
 	i->fd = -1;
+	struct sp_file_state state = state_of(fd);
+	if (is_known_state(&i->state) &&
+	    !is_same_state(&state, &i->state)) { /* written over: another library's names */
+		close(fd);
+		return NULL;
+	}
 	if (sp_object_open(fd, i->path ? i->path : "", opt, &i->object) < 0)
 		return NULL;
 	if (*sp_object_build_id(i->object))

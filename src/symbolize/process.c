@@ -137,31 +137,55 @@ static unsigned resolve(struct sp_symbolizer *s, uint64_t address, bool is_retur
 			bool *ret_keep)
 {
 	struct process *p = (struct process *)s;
-	uint64_t pc = address - is_return;
-	const struct sp_region *code = sp_images_find_live(&p->images, pc);
-	unsigned nr = resolve_region(p, code, pc, is_return, ret, max);
+	uint32_t tenant = address >> SP_TENANT_SHIFT;
+	uint64_t plain = address & (((uint64_t)1 << SP_TENANT_SHIFT) - 1), pc = plain - is_return;
+	const struct sp_region *code = sp_images_find_live(&p->images, pc, tenant);
+	bool is_code = sp_region_find(&p->images.live, pc) != NULL;
 
+	for (unsigned i = 0; i < max; i++)
+		ret[i].address = plain;
+	unsigned nr = resolve_region(p, code, pc, is_return, ret, max);
 	if (!nr && code)
 		nr = resolve_jit(p, pc, is_return, ret);
 	if (!nr)
-		nr = resolve_region(p, sp_images_find_dead(&p->images, pc), pc, is_return, ret, max);
-	if (!nr && !code)
+		nr = resolve_region(p, sp_images_find_dead(&p->images, pc, tenant), pc, is_return, ret, max);
+	if (!nr && !is_code)
 		nr = resolve_jit(p, pc, is_return, ret);
 	if (nr)
 		return nr;
-	*ret_keep = false; /* a later look at the perf map may know it */
+	*ret_keep = false;    /* a later look at the perf map may know it */
+	if (is_code && !code) /* somebody else is there now */
+		return 1;
 	return resolve_mapping(p, code, pc, ret);
+}
+
+/* ---- who was there when ---- */
+
+static bool bind(struct sp_symbolizer *s, uint64_t *pcs, unsigned nr, uint64_t when_ns)
+{
+	const struct sp_images *im = &((struct process *)s)->images;
+	bool is_shared = false;
+
+	for (unsigned i = 0; i < nr && im->nr_tenants; i++)
+		if (!(pcs[i] >> SP_TENANT_SHIFT)) /* else it is no address of a program */
+			pcs[i] |= (uint64_t)sp_images_tenant(im, pcs[i] - 1, when_ns, &is_shared) << SP_TENANT_SHIFT;
+	return is_shared;
+}
+
+static uint64_t epoch(const struct sp_symbolizer *s, uint64_t when_ns)
+{
+	return sp_images_epoch(&((const struct process *)s)->images, when_ns);
 }
 
 /* ---- life ---- */
 
-static bool refresh(struct sp_symbolizer *s)
+static bool refresh(struct sp_symbolizer *s, uint64_t changed_ns)
 {
 	struct process *p = (struct process *)s;
 	bool has_changed;
 
 	sp_jit_refresh(&p->jit);
-	return sp_images_refresh(&p->images, &has_changed, NULL) == 0 && has_changed;
+	return sp_images_refresh(&p->images, changed_ns, &has_changed, NULL) == 0 && has_changed;
 }
 
 static void close_process(struct sp_symbolizer *s)
@@ -174,7 +198,13 @@ static void close_process(struct sp_symbolizer *s)
 	free(p);
 }
 
-static const struct sp_symbolizer_ops ops = {.resolve = resolve, .refresh = refresh, .close = close_process};
+static const struct sp_symbolizer_ops ops = {
+    .resolve = resolve,
+    .refresh = refresh,
+    .bind = bind,
+    .epoch = epoch,
+    .close = close_process,
+};
 
 static void init(struct process *p, struct sp_proc *proc, const struct sp_symbolize_options *opt)
 {
@@ -206,7 +236,7 @@ int sp_symbolizer_open(struct sp_proc *proc, const struct sp_symbolize_options *
 	if (!p)
 		return sp_why_set(why, SP_FAULT_OURS, ENOMEM, "cannot read symbols: out of memory");
 	init(p, proc, opt);
-	err = sp_images_refresh(&p->images, &has_changed, why);
+	err = sp_images_refresh(&p->images, 0, &has_changed, why);
 	if (err)
 		sp_symbolizer_close(&p->s);
 	else

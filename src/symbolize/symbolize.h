@@ -48,8 +48,25 @@ sp_must_check int sp_symbolizer_add(struct sp_symbolizer *s, const struct sp_fra
 
 void sp_symbolizer_close(struct sp_symbolizer *s); /* NULL is fine */
 
-/* The target's mappings have changed: learn new modules; keep the old ones for addresses that only they explain. */
-void sp_symbolizer_refresh(struct sp_symbolizer *s);
+/*
+ * The target's mappings have changed, at changed_ns (CLOCK_MONOTONIC; where that is not known, the time of the look
+ * before): learn new modules; keep the old ones for addresses that only they explain.
+ */
+void sp_symbolizer_refresh(struct sp_symbolizer *s, uint64_t changed_ns);
+
+/*
+ * Where one library after another was at the same addresses, a pc alone does not say which is meant. This puts it into
+ * the upper bits of the return addresses of a call path that was taken at when_ns; sp_symbolize() understands them, and
+ * frame.address is plain again. Most stay as they are. True: the same pcs at another time may be another path.
+ * NULL is fine: nothing is done.
+ */
+bool sp_symbolizer_bind(struct sp_symbolizer *s, uint64_t *pcs, unsigned nr, uint64_t when_ns);
+
+/*
+ * Instants of one epoch get the same answer from bind(). A greater one for UINT64_MAX than before: what bind() said may
+ * be different now.
+ */
+uint64_t sp_symbolizer_epoch(const struct sp_symbolizer *s, uint64_t when_ns);
 
 /*
  * Names one return address: looked up at address - 1 (a call's own line). Writes 1 to max frames, innermost first

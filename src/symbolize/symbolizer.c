@@ -31,10 +31,20 @@ void sp_symbolizer_close(struct sp_symbolizer *s)
 	s->ops->close(s);
 }
 
-void sp_symbolizer_refresh(struct sp_symbolizer *s)
+void sp_symbolizer_refresh(struct sp_symbolizer *s, uint64_t changed_ns)
 {
-	if (s->ops->refresh && s->ops->refresh(s))
+	if (s->ops->refresh && s->ops->refresh(s, changed_ns))
 		sp_answers_clear(&s->answers);
+}
+
+bool sp_symbolizer_bind(struct sp_symbolizer *s, uint64_t *pcs, unsigned nr, uint64_t when_ns)
+{
+	return s && s->ops->bind && s->ops->bind(s, pcs, nr, when_ns);
+}
+
+uint64_t sp_symbolizer_epoch(const struct sp_symbolizer *s, uint64_t when_ns)
+{
+	return s && s->ops->epoch ? s->ops->epoch(s, when_ns) : 0;
 }
 
 uint64_t sp_symbolizer_nr_unnamed(const struct sp_symbolizer *s)

@@ -14,8 +14,11 @@ struct sp_symbolizer_ops {
 	 */
 	unsigned (*resolve)(struct sp_symbolizer *s, uint64_t address, bool is_return, struct sp_frame *ret,
 			    unsigned max, bool *ret_keep);
-	bool (*refresh)(struct sp_symbolizer *s); /* true: old answers may be wrong now */
-	void (*close)(struct sp_symbolizer *s);   /* frees what the kind owns and the struct itself */
+	bool (*refresh)(struct sp_symbolizer *s, uint64_t changed_ns); /* true: old answers may be wrong now */
+	/* Optional: sp_symbolizer_bind() and _epoch(). */
+	bool (*bind)(struct sp_symbolizer *s, uint64_t *pcs, unsigned nr, uint64_t when_ns);
+	uint64_t (*epoch)(const struct sp_symbolizer *s, uint64_t when_ns);
+	void (*close)(struct sp_symbolizer *s); /* frees what the kind owns and the struct itself */
 };
 
 struct sp_symbolizer {

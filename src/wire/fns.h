@@ -18,6 +18,7 @@ enum sp_fn_kind {
 	SP_KIND_POSIX,    /* result through the pointer in argument 0, size in argument 2 */
 	SP_KIND_FREE,     /* block in argument 0 */
 	SP_KIND_THROW,    /* an exception begins to unwind the stack */
+	SP_KIND_LOADER,   /* the dynamic linker has changed, or is about to change, what is loaded */
 	SP_KIND_MMAP,     /* length in argument 1 */
 	SP_KIND_MUNMAP,   /* address, length in arguments 0, 1 */
 	SP_KIND_MREMAP,   /* address, old length, new length in arguments 0, 1, 2 */

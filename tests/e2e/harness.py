@@ -14,7 +14,7 @@ import threading
 import time
 
 TESTS = []
-ENGINES = ["bpf"]
+ENGINES = ["bpf", "agent"]
 DEADLINE = 20.0  # seconds for one wait; generous, because a busy machine must not fail a test
 
 
@@ -40,12 +40,13 @@ def check_equal(got, wanted, what):
         raise Failed(f"{what}:\n  got    {got!r}\n  wanted {wanted!r}")
 
 
-def test(per_engine=True, timeout=60, needs=()):
-    """Registers a test. per_engine: run it once with each engine. needs: programs that must be installed."""
+def test(per_engine=True, timeout=60, needs=(), engines=None):
+    """Registers a test. per_engine: run it once with each engine, or each of `engines`. needs: programs that must be
+    installed."""
 
     def register(fn):
         name = f"{fn.__module__.removeprefix('test_')}.{fn.__name__}"
-        for engine in ENGINES if per_engine else [None]:
+        for engine in (engines or ENGINES) if per_engine else [None]:
             TESTS.append({
                 "name": f"{name}[{engine}]" if engine else name,
                 "fn": fn,
@@ -142,7 +143,7 @@ class Proc:
         except subprocess.TimeoutExpired:
             raise Failed(f"still running after {timeout:g} s: {self.describe()}") from None
         for t in self.threads:
-            t.join(5)
+            t.join(30)  # a report of 200 MB in one line takes its time
         return status
 
     def stop(self):

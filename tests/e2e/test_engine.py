@@ -37,13 +37,13 @@ def calls_on_small_stacks_beside_each_other(env):
     check_truth(report, truth)
 
 
-@test()
+@test(engines=["bpf"])
 def a_handler_on_a_lower_stack_allocates_while_malloc_is_interrupted(env):
     _, truth, report = watch_victim(env, "inner", "signal low")
     check_truth(report, truth)
 
 
-@test()
+@test(engines=["bpf"])
 def a_handler_on_a_higher_stack_does_no_harm(env):
     """Without sessions the kernel would end the program there; with them the handler's call is counted, not followed."""
     if not has_sessions():
@@ -122,7 +122,7 @@ def small_library_linked_with_lld(env):
     check_no_loss(report)
 
 
-@test()
+@test(engines=["bpf"])
 def libraries_that_take_turns_at_one_address(env):
     """Some stacks cannot be walked, so fast goes it; none is wrong without being counted."""
     v = victim(env, "taketurns")
@@ -136,9 +136,27 @@ def libraries_that_take_turns_at_one_address(env):
     check_equal(whole + report["lost"].get("stack_broken", 0), every, f"whole and counted stacks\n{show(report)}")
 
 
+@test()
+def blocks_of_a_library_whose_place_another_one_took(env):
+    """Both call paths have the same addresses; each keeps the names of the library that allocated."""
+    v = victim(env, "dlopener")
+    t = trace(env, v.pid).wait_attached()
+    truths, places = {}, set()
+    for name, n in (("plugin", 3), ("lodger", 5), ("plugin", 2)):
+        v.command(f"load {env.victim_path(name + '.so')}")
+        t.wait_report().wait_report()  # of libraries that follow each other at once it sees the last
+        truths[name] = v.command(f"call {n}")
+        places |= {e["address"] for e in v.events() if e["event"] == "place"}
+        v.command("unload")
+    check_equal(len(places), 1, f"places where the libraries were: {places}")
+    report = t.interrupt().json()[-1]
+    for truth in truths.values():
+        check_truth(report, truth)
+
+
 # ---- programs that change ----
 
-@test(timeout=120)
+@test(timeout=120, engines=["bpf"])
 def a_program_that_executes_another_while_it_is_attached_to(env):
     for _ in range(6):
         script = f"import os, time; time.sleep({random.random() * 0.2}); os.execv({env.victim_path('deep20')!r}, ['deep20'])"
@@ -152,7 +170,7 @@ def a_program_that_executes_another_while_it_is_attached_to(env):
         v.stop()
 
 
-@test()
+@test(engines=["bpf"])
 def blocks_of_programs_before_make_room(env):
     v = victim(env, "reexec")
     t = trace(env, v.pid, "--max-blocks", "100000").wait_attached()
@@ -168,7 +186,7 @@ def blocks_of_programs_before_make_room(env):
     t.interrupt()
 
 
-@test()
+@test(engines=["bpf"])
 def call_paths_of_freed_blocks_make_room(env):
     v = victim(env, "newpaths")
     t = trace(env, v.pid, "--max-paths", "1000").wait_attached()

@@ -170,7 +170,7 @@ def progress(pid):
         return 1 << 30
 
 
-@test()
+@test(engines=["bpf"])
 def target_stopped_by_its_user(env):
     """A stopped target can be watched and stays stopped."""
     v = victim(env, "deep20")
@@ -185,7 +185,7 @@ def target_stopped_by_its_user(env):
     v.command("go")
 
 
-@test()
+@test(engines=["bpf"])
 def two_tools_at_one_target(env):
     v = victim(env, "deep20")
     traces = Traces(v.pid)
@@ -195,6 +195,21 @@ def two_tools_at_one_target(env):
     for tool in (first, second):
         report = tool.interrupt().json()[-1]
         check_equal(sum(p["bytes"] for p in report["paths"] if p["frames"][0]["function"] == "chain01"), 180, "bytes")
+    check_well(v, traces)
+
+
+@test(engines=["agent"])
+def a_second_tool_is_told_who_watches(env):
+    v = victim(env, "deep20")
+    traces = Traces(v.pid)
+    first = trace(env, v.pid).wait_attached()
+    for engine in ("agent", "bpf"):
+        second = env.start(Proc, [env.path("seep"), "trace", "--engine", engine, str(v.pid), "1", "1"])
+        check_equal(second.wait(), 3, f"status of {second.describe()}")
+        check(f"by process {first.pid}" in second.stderr, second.describe())
+    v.command("go 60 3")
+    report = first.interrupt().json()[-1]
+    check_equal(sum(p["bytes"] for p in report["paths"] if p["frames"][0]["function"] == "chain01"), 180, "bytes")
     check_well(v, traces)
 
 

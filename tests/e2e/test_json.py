@@ -85,6 +85,34 @@ def launch_mode(env):
     check_equal(totals(find_through(report, "early_leak")), (3 * 111, 3), "the constructor's leak")
 
 
+def gate(env, supp, *command):
+    """seep trace --fail-on-leak on a command; its last report and status."""
+    path = os.path.join(env.tmp, "supp")
+    with open(path, "w") as f:
+        f.write(supp)
+    t = env.start(Tool, [env.path("seep"), "trace", *engine_args(env), "--json", "--fail-on-leak", "--suppressions", path,
+                         "--", *command])
+    status = t.wait()
+    lines = [line for line in t.out if '"kind":"outstanding"' in line]
+    check_equal(len(lines), 1, f"reports of {t.describe()}")
+    return json.loads(lines[0]), status, t
+
+
+@test()
+def a_gate_fails_for_what_is_left_and_not_for_what_is_suppressed(env):
+    report, status, t = gate(env, "", env.victim_path("exiter"))
+    check_equal(status, 1, f"status of {t.describe()}")
+    check_equal(totals(find_through(report, "late_leak")), (5 * 1234, 5), "main's leak")
+    report, status, t = gate(env, "leak:^late_leak$\n", env.victim_path("exiter"))
+    check_equal((status, report["totals"]["bytes"]), (1, 3 * 111), f"status, what is left of {t.describe()}")
+    report, status, t = gate(env, "# both\nleak:^late_leak$\nleak:early\n", env.victim_path("exiter"))
+    check_equal((status, report["totals"]["blocks"]), (0, 0), f"status, blocks of {t.describe()}")
+    check(report["suppressed"]["bytes"] >= 5 * 1234 + 3 * 111, f"suppressed: {report['suppressed']}")
+    check("5 blocks: leak:^late_leak$" in t.stderr, f"rules that took something: {t.stderr}")
+    _, status, t = gate(env, "", env.victim_path("exiter"), "9")
+    check_equal(status, 9, f"a program's own failure is passed on: {t.describe()}")
+
+
 @test(needs=["jq"])
 def works_with_jq(env):
     v = victim(env, "deep20")

@@ -104,7 +104,7 @@ def thread_stacks_are_no_leak(env):
     check(totals(stack)[0] < 1 << 20, f"a thread's stack is counted: {totals(stack)}\n{show(report)}")
 
 
-@test()
+@test(engines=["bpf"])
 def allocations_in_signal_handlers_and_jumps_out(env):
     _, truth, report = watch_victim(env, "sigjmp", "go", "go")
     check_truth(report, truth)
@@ -190,7 +190,7 @@ def library_loaded_after_attaching(env):
     check_equal(whole(), (before[0] + 9 * 2048, before[1] + 9), "call paths in the library after dlclose")
 
 
-@test()
+@test(engines=["bpf"])
 def library_that_leaks_the_moment_it_is_loaded(env):
     """Its code is unknown to the programs in the kernel at that moment: those stacks are finished outside."""
     v = victim(env, "dlopener")

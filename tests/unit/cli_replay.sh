@@ -72,6 +72,8 @@ golden trace-exec.txt seep trace --replay "$(recording exec)"
 golden trace-losses.txt seep trace --replay "$(recording losses)"
 golden trace-kernel.txt seep kernel --replay "$(recording kernel)"
 golden trace.json seep trace --replay "$(recording growing)" --json -a --top 2 1 2
+echo 'leak:^fibonacci$' >"$tmp/supp"
+golden report-suppressed.txt seep report "$(recording classic)" --suppressions "$tmp/supp"
 golden trace-colour.txt seep trace --replay "$(recording classic)" --color always
 
 # ---- refusals ----
@@ -88,6 +90,12 @@ refused 2 "/nonexistent" seep trace -- /nonexistent
 refused 3 "/nonexistent" seep trace --replay /nonexistent
 refused 3 "4194999" seep trace 4194999
 refused 3 "no-such-program-here" memleak -p no-such-program-here
+
+refused 2 "judges what a program leaves at its end" seep trace --fail-on-leak app
+refused 2 "say --fail-on-leak -- CMD, without COUNT" seep trace --fail-on-leak 1 1 -- true
+refused 2 "cannot read the suppressions in /nonexistent" seep trace --replay "$(recording classic)" --suppressions /nonexistent
+echo race:foo >"$tmp/supp"
+refused 2 ":1: 'race:foo' is not a suppression; a line is leak:PATTERN" seep report "$(recording classic)" --suppressions "$tmp/supp"
 
 # ---- where the results go ----
 "$build/seep" trace --replay "$(recording cache)" 2>"$tmp/err" | head -1 >"$tmp/out"

@@ -186,8 +186,9 @@ void sp_symbolizer_close(struct sp_symbolizer *s)
 		step("names-close");
 }
 
-void sp_symbolizer_refresh(struct sp_symbolizer *s)
+void sp_symbolizer_refresh(struct sp_symbolizer *s, uint64_t changed_ns)
 {
+	(void)changed_ns;
 	assert_ptr_equal(s, &the_symbolizer);
 	step("refresh");
 }

@@ -34,7 +34,7 @@ static struct {
 int sp_session_run(const struct sp_session_options *o, const struct sp_session_callbacks *cb, int *ret_child_status,
 		   struct sp_why *why)
 {
-	struct sp_view view = {.pid = fake.pid};
+	struct sp_view view = {.pid = fake.pid, .target_ended = o->argv != NULL};
 	struct sp_event event = {
 	    .time_ns = 1623910970000, .tid = 25266, .comm = "t", .kind = SP_EVENT_FREE, .addr = 0x5a, .size = 64};
 

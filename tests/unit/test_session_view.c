@@ -281,6 +281,35 @@ static void verdicts_and_histories_are_of_the_paths_shown_and_scaled(void **stat
 	sp_view_store_free(store);
 }
 
+static void suppressed_paths_are_in_no_total_no_path_and_no_list(void **state)
+{
+	struct sp_session_options o = {.top = 1, .sort = SP_SORT_BYTES, .list = SP_LIST_PATH};
+	struct sp_view_store *store;
+	struct scene *s = *state;
+	struct sp_view v;
+
+	assert_int_equal(sp_suppress_parse("rules", "leak:^other$", 12, &o.suppress, NULL), 0);
+	assert_int_equal(sp_view_make(s->ledger, s->names, &o, 1, &store, &v), 0);
+	assert_int_equal(v.suppressed_paths, 1);
+	assert_int_equal(v.suppressed_bytes, 1000);
+	assert_int_equal(v.suppressed_blocks, 1);
+	assert_int_equal(v.total_paths, 2);
+	assert_int_equal(v.total_bytes, 507);
+	assert_int_equal(v.total_blocks, 6);
+	assert_int_equal(v.nr_paths, 1);
+	assert_string_equal(v.paths[0].frames[0].function, "inner");
+	assert_int_equal(v.paths[0].nr_list, 5);
+	assert_int_equal(v.sums[1].bytes, 7);
+	sp_view_store_free(store);
+	o.list = SP_LIST_ALL;
+	assert_int_equal(sp_view_make(s->ledger, s->names, &o, 1, &store, &v), 0);
+	assert_int_equal(v.nr_list, 6); /* of the path that top leaves out, too */
+	for (size_t i = 0; i < v.nr_list; i++)
+		assert_int_not_equal(v.list[i].addr, 0x100);
+	sp_view_store_free(store);
+	sp_suppress_free(o.suppress);
+}
+
 static void losses_are_copied(void **state)
 {
 	const struct sp_session_options o = {.top = 10};
@@ -373,6 +402,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(samples_are_scaled_but_blocks_keep_their_size, setup, teardown),
 	    cmocka_unit_test_setup_teardown(an_absurd_scale_stays_at_the_top, setup, teardown),
 	    cmocka_unit_test_setup_teardown(verdicts_and_histories_are_of_the_paths_shown_and_scaled, setup, teardown),
+	    cmocka_unit_test_setup_teardown(suppressed_paths_are_in_no_total_no_path_and_no_list, setup, teardown),
 	    cmocka_unit_test_setup_teardown(losses_are_copied, setup, teardown),
 	    cmocka_unit_test(very_many_source_frames_are_cut_and_it_is_said),
 	    cmocka_unit_test(every_failing_allocation_is_survived),

@@ -143,6 +143,35 @@ static void a_file_that_cannot_be_read_is_refused_with_its_name(void **state)
 	sp_suppress_free(s);
 }
 
+static bool is_runtimes(const struct sp_frame *frames, unsigned nr)
+{
+	struct sp_suppress *s = NULL;
+
+	assert_int_equal(sp_suppress_add_runtime(&s, NULL), 0);
+	bool ret = sp_suppress_take(s, frames, nr, 1, 1);
+	sp_suppress_free(s);
+	return ret;
+}
+
+static void the_runtimes_own_blocks_are_known_by_who_made_them(void **state)
+{
+	const struct sp_frame main = {.function = "main", .module = "app"};
+	const struct sp_frame libc = {.function = "strdup", .module = "libc.so.6"};
+	const struct sp_frame stream = {.function = "_IO_file_doallocate", .module = "libc.so.6"};
+	const struct sp_frame linker = {.module = "ld-linux-x86-64.so.2"};
+	const struct sp_frame pool = {.module = "libstdc++.so.6.0.30"};
+
+	(void)state;
+	assert_true(is_runtimes((struct sp_frame[]){stream, main}, 2));
+	assert_true(is_runtimes((struct sp_frame[]){linker, libc, main}, 3));
+	assert_true(is_runtimes((struct sp_frame[]){pool, linker}, 2));
+	assert_false(is_runtimes((struct sp_frame[]){main, linker}, 2)); /* a constructor of the program */
+	assert_false(is_runtimes((struct sp_frame[]){libc, main, libc}, 3));
+	assert_false(is_runtimes((struct sp_frame[]){libc}, 1)); /* cut short */
+	assert_false(is_runtimes(NULL, 0));
+	assert_false(is_runtimes((struct sp_frame[]){{.function = "setlocale", .module = "app"}}, 1));
+}
+
 static void want_of_memory_is_said(void **state)
 {
 	long n = 0;
@@ -154,6 +183,10 @@ static void want_of_memory_is_said(void **state)
 		struct sp_why why = {0};
 		alloc_arm(n++);
 		err = sp_suppress_parse("file", "leak:a", 6, &s, &why);
+		if (!err)
+			sp_suppress_free(sp_take_ptr(s));
+		if (!err)
+			err = sp_suppress_add_runtime(&s, &why);
 		assert_true(err ? err == -ENOMEM && !s && why.fault == SP_FAULT_OURS : s != NULL);
 		sp_suppress_free(s);
 	} while (alloc_disarm());
@@ -170,6 +203,7 @@ int main(void)
 	    cmocka_unit_test(a_path_counts_for_the_first_rule_that_takes_it),
 	    cmocka_unit_test(what_is_no_rule_is_refused_with_its_line),
 	    cmocka_unit_test(a_file_that_cannot_be_read_is_refused_with_its_name),
+	    cmocka_unit_test(the_runtimes_own_blocks_are_known_by_who_made_them),
 	    cmocka_unit_test(want_of_memory_is_said),
 	};
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* symbolize/: running programs in many debug dresses, and what addr2line says of them. */
-#include "symbolize_fixture.h"
+#include "symbolize_judge.h"
 
 static struct inputs inputs; /* cmocka's group state */
 
@@ -25,145 +25,7 @@ static const char *path_to(const char *name)
 	return path;
 }
 
-/* ---- addr2line as the judge ---- */
-
-/* Return addresses of all calls in the code that we compiled. */
-static size_t list_calls(const char *path, uint64_t *ret, size_t max)
-{
-	char line[1024];
-	size_t nr = 0;
-	bool is_behind_call = false;
-	FILE *f = run("objdump -d --no-show-raw-insn -j .text -j .text.unlikely %s 2>/dev/null", path);
-
-	while (fgets(line, sizeof(line), f) && nr < max) {
-		unsigned long long addr;
-
-		if (sscanf(line, " %llx:\t", &addr) != 1)
-			continue;
-		if (is_behind_call)
-			ret[nr++] = addr;
-		is_behind_call = strstr(line, "\tcall") != NULL;
-	}
-	pclose(f);
-	return nr;
-}
-
-/* "foo() [clone .cold]" and "foo.part.0" are the symbol's names; addr2line gives the function's. */
-static void without_clone(const char *name, char *buf, size_t size)
-{
-	static const char *const marks[] = {" [clone", ".part.", ".constprop.", ".isra.", ".cold", ".lto_priv"};
-
-	snprintf(buf, size, "%s", name);
-	for (size_t i = 0; i < SP_ARRAY_SIZE(marks); i++) {
-		char *mark = strstr(buf, marks[i]);
-
-		if (mark)
-			*mark = '\0';
-	}
-	size_t len = strlen(buf), digits = 0; /* GCC's nested functions: "inside.0" */
-	while (digits < len && buf[len - 1 - digits] >= '0' && buf[len - 1 - digits] <= '9')
-		digits++;
-	if (digits && digits < len && buf[len - 1 - digits] == '.')
-		buf[len - 1 - digits] = '\0';
-}
-
-struct want {
-	char function[8192], file[8192];
-	unsigned line;
-};
-
-/* One frame of addr2line -a: two lines. False at the next address or the end; that line stays in *line. */
-static bool read_want(FILE *f, char *line, size_t size, struct want *ret)
-{
-	if (!fgets(line, (int)size, f) || !strncmp(line, "0x", 2))
-		return false;
-	line[strcspn(line, "\n")] = '\0';
-	snprintf(ret->function, sizeof(ret->function), "%s", line);
-	assert_non_null(fgets(line, (int)size, f));
-	char *colon = strrchr(line, ':');
-	assert_non_null(colon);
-	*colon = '\0';
-	snprintf(ret->file, sizeof(ret->file), "%s", line);
-	ret->line = (unsigned)strtoul(colon + 1, NULL, 10);
-	return true;
-}
-
-/* Where DWARF has no linkage name (lambdas, local classes) addr2line knows only "operator()"; we have the whole symbol.
- */
-static bool is_part_of(const char *bare, const char *name)
-{
-	const char *at = strstr(name, bare);
-
-	return at && at > name + 2 && !strncmp(at - 2, "::", 2) && at[strlen(bare)] == '(';
-}
-
-/* And when such a function is inlined, addr2line gives the symbol of the physical function instead. */
-static void compare_name(const struct sp_frame *got, const struct want *want, const struct sp_frame *outermost)
-{
-	char name[4096], wanted[8192];
-
-	assert_non_null(got->function);
-	without_clone(got->function, name, sizeof(name));
-	without_clone(want->function, wanted, sizeof(wanted));
-	if (is_part_of(wanted, name))
-		return;
-	if (strcmp(name, wanted) != 0 && got->inlined && !strchr(name, '('))
-		without_clone(outermost->function, name, sizeof(name));
-	assert_string_equal(name, wanted);
-}
-
-static void compare_frame(const struct sp_frame *got, const struct want *want, const struct sp_frame *outermost)
-{
-	compare_name(got, want, outermost);
-	if (want->line) {
-		char canon_got[PATH_MAX], canon_want[PATH_MAX];
-
-		assert_non_null(got->file);
-		/* binutils joins names without cleaning them. */
-		assert_string_equal(realpath(got->file, canon_got) ? canon_got : got->file,
-				    realpath(want->file, canon_want) ? canon_want : want->file);
-	}
-	assert_int_equal(got->line, want->line);
-	assert_int_equal(got->inlined, got != outermost);
-}
-
-/* Returns the number of frames compared, and how many of them were inlined. */
-static unsigned compare_address(struct sp_symbolizer *s, bool is_raw, uint64_t bias, uint64_t addr, FILE *f, char *line,
-				size_t size, unsigned *ret_inlined)
-{
-	struct sp_frame frames[MAX_FRAMES];
-	unsigned nr = sp_symbolize(s, bias + addr, true, frames, MAX_FRAMES), i = 0;
-	struct want want;
-
-	for (unsigned k = 0; is_raw && k < nr; k++)
-		frames[k].function = frames[k].raw_function;
-	while (read_want(f, line, size, &want)) {
-		if (!strcmp(want.function, "??") || want.file[0] == '?')
-			continue; /* of the C runtime: no debug information */
-		assert_true(i < nr);
-		assert_int_equal(frames[i].module_offset, addr);
-		compare_frame(&frames[i], &want, &frames[nr - 1]);
-		i++;
-	}
-	if (i)
-		assert_int_equal(i, nr);
-	*ret_inlined += i ? i - 1 : 0;
-	return i;
-}
-
-/*
- * binutils' addr2line loses inlined functions whose code is in pieces, which clang makes many of. LLVM's judges those,
- * by raw names: it has a style of its own for demangled ones.
- */
-static bool is_judged_raw(const char *name)
-{
-	return strstr(name, "clang") != NULL;
-}
-
-static const char *judge_of(const char *name)
-{
-	return is_judged_raw(name) ? "llvm-symbolizer --output-style=GNU --no-demangle" : "addr2line -C";
-}
+/* ---- every call in every program ---- */
 
 static void compare_program(const char *name, const char *reference)
 {
@@ -324,7 +186,7 @@ static void names_survive_the_end_of_the_process(void **state)
 	assert_int_equal(sp_symbolizer_open(r.proc, NULL, &s, NULL), 0);
 	kill(r.pid, SIGKILL);
 	assert_int_equal(waitpid(r.pid, &status, 0), r.pid);
-	sp_symbolizer_refresh(s);
+	sp_symbolizer_refresh(s, 0);
 	assert_int_equal(sp_symbolize(s, bias + chain + 1, true, &f, 1), 1);
 	assert_string_equal(f.function, "chain");
 	assert_non_null(f.file);
@@ -416,15 +278,65 @@ static void an_unloaded_library_explains_its_addresses_until_another_one_is_ther
 	assert_int_not_equal(plugged, 0);
 	sp_symbolize(s, plugged + 1, true, &f, 1);
 	assert_null(f.function);
-	sp_symbolizer_refresh(s);
+	sp_symbolizer_refresh(s, 0);
 	sp_symbolize(s, plugged + 1, true, &f, 1);
 	assert_string_equal(f.function, "plugged");
 	assert_string_equal(f.module, "libplug.so");
 	assert_string_equal(f.module_path, lib);
 	tell(&r, "unload");
-	sp_symbolizer_refresh(s);
+	sp_symbolizer_refresh(s, 0);
 	sp_symbolize(s, plugged + 1, true, &f, 1);
 	assert_string_equal(f.function, "plugged");
+	sp_symbolizer_close(s);
+	end(&r);
+}
+
+/* Which library an address of a call path of that time is named by. */
+static const char *module_then(struct sp_symbolizer *s, uint64_t address, uint64_t when_ns)
+{
+	uint64_t pcs[] = {address};
+	struct sp_frame f;
+
+	assert_true(sp_symbolizer_bind(s, pcs, 1, when_ns));
+	assert_int_equal(sp_symbolize(s, pcs[0], true, &f, 1), 1);
+	assert_true(f.address == address);
+	assert_string_equal(f.function, "plugged");
+	return f.module;
+}
+
+static void a_library_in_the_place_of_another_has_its_own_names(void **state)
+{
+	struct running r;
+	struct sp_symbolizer *s;
+	char plug[PATH_MAX], other[PATH_MAX], loader[PATH_MAX];
+
+	(void)state;
+	snprintf(plug, sizeof(plug), "%s", path_to("libplug.so"));
+	snprintf(other, sizeof(other), "%s", path_to("libother.so"));
+	snprintf(loader, sizeof(loader), "%s", path_to("loader"));
+	start(&r, NULL, loader, false);
+	tell(&r, "hello");
+	assert_int_equal(sp_symbolizer_open(r.proc, NULL, &s, NULL), 0);
+	uint64_t place = tell(&r, "load %s", plug) + 1, plain = place;
+	sp_symbolizer_refresh(s, 100);
+	assert_false(sp_symbolizer_bind(s, &plain, 1, 150));
+	uint64_t before = sp_symbolizer_epoch(s, UINT64_MAX);
+	tell(&r, "unload");
+	assert_true(tell(&r, "load %s", other) + 1 == place);
+	sp_symbolizer_refresh(s, 200);
+	assert_true(sp_symbolizer_epoch(s, UINT64_MAX) > before);
+	assert_true(sp_symbolizer_epoch(s, 150) < sp_symbolizer_epoch(s, 250));
+	assert_string_equal(module_then(s, place, 150), "libplug.so");
+	assert_string_equal(module_then(s, place, 250), "libother.so");
+	tell(&r, "unload");
+	sp_symbolizer_refresh(s, 300);
+	assert_true(tell(&r, "load %s", plug) + 1 == place);
+	sp_symbolizer_refresh(s, 400);
+	assert_string_equal(module_then(s, place, 150), "libplug.so");
+	assert_string_equal(module_then(s, place, 250), "libother.so");
+	assert_string_equal(module_then(s, place, 450), "libplug.so");
+	assert_false(sp_symbolizer_bind(s, &plain, 0, 450));
+	assert_true(plain == place);
 	sp_symbolizer_close(s);
 	end(&r);
 }
@@ -573,6 +485,7 @@ int main(void)
 	    cmocka_unit_test(cached_answers_are_the_same_strings),
 	    cmocka_unit_test(files_come_from_the_targets_own_root),
 	    cmocka_unit_test(an_unloaded_library_explains_its_addresses_until_another_one_is_there),
+	    cmocka_unit_test(a_library_in_the_place_of_another_has_its_own_names),
 	    cmocka_unit_test(a_perf_map_names_jit_code_and_is_read_on_when_it_grows),
 	    cmocka_unit_test(a_perf_map_of_somebody_else_is_not_believed),
 	    cmocka_unit_test(code_mapped_from_a_file_that_is_not_elf_has_the_files_name),

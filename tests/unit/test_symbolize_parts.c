@@ -251,7 +251,7 @@ static void kernel_data_and_gaps_have_no_function(void **state)
 		assert_int_equal(sp_symbolize(s, addresses[i], false, &f, 1), 1);
 		assert_null(f.function);
 	}
-	sp_symbolizer_refresh(s);
+	sp_symbolizer_refresh(s, 0);
 	sp_symbolizer_close(s);
 	tree_done(&t);
 }

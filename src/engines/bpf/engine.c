@@ -3,6 +3,27 @@
 #include <errno.h>
 
 #include "engines/bpf/impl.h"
+#include "inject/inject.h"
+
+/* A probe in the middle of what a hook has replaced would hurt the target. */
+static int check_hooks(struct sp_proc *p, struct sp_why *why)
+{
+	struct sp_inject_leftovers found = {0};
+	pid_t pid = sp_proc_pid(p);
+
+	if (sp_inject_leftovers_find(p, &found, NULL) || !found.nr_patches)
+		return 0;
+	if (found.is_owner_alive) {
+		sp_why_set(why, SP_FAULT_TARGET, EBUSY, "process %d is being watched by process %d already", (int)pid,
+			   (int)found.owner_pid);
+		sp_why_hint(why, "end process %d first", (int)found.owner_pid);
+	} else {
+		sp_why_set(why, SP_FAULT_TARGET, EBUSY, "process %d has hooks of a run of seep that was killed",
+			   (int)pid);
+		sp_why_hint(why, "seep detach %d takes them out", (int)pid);
+	}
+	return -EBUSY;
+}
 
 static int probe(const struct sp_engine_config *c, struct sp_why *why)
 {
@@ -11,7 +32,8 @@ static int probe(const struct sp_engine_config *c, struct sp_why *why)
 		sp_why_hint(why, "--sample-rate N records one call in N");
 		return -EINVAL;
 	}
-	return sp_bpf_probe_machine(why);
+	int err = sp_bpf_probe_machine(why);
+	return err || !c->target || c->is_held ? err : check_hooks(c->target, why);
 }
 
 static int start(const struct sp_engine_config *c, struct sp_engine **ret, struct sp_why *why)

@@ -62,6 +62,49 @@ static int site_add(const struct sp_watch_found *found, void *arg)
 	return sp_vec_push(&o->sites, &site);
 }
 
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+/*
+ * The place that dynamic linkers pass when they have changed, or are about to change, what is loaded: an empty function
+ * for debuggers (glibc's and musl's r_debug.r_brk). Where it is not found, changes are seen a second later.
+ */
+static int add_loader(struct sp_bpf_functions *f, struct sp_proc *p, const struct sp_maps *maps,
+		      const struct sp_module *m)
+{
+	static const char *const name = "_dl_debug_state";
+	struct sp_elf_symbol sym;
+	struct sp_elf *e = NULL;
+	int fd = sp_proc_open_mapping(p, &maps->list[m->mapping], NULL), err = 0;
+
+	if (fd < 0 || sp_elf_open(fd, m->path, &e, NULL))
+		return 0;
+	if (sp_elf_find_symbols(e, &name, 1, &sym) == 1) {
+		struct sp_bpf_site site = {
+		    .offset = probe_offset(e, &sym), .cookie = SP_COOKIE(0, SP_KIND_LOADER, 0), .entry = sym.offset};
+		struct sp_bpf_object *o = object_get(f, m, e);
+		err = o ? sp_vec_push(&o->sites, &site) : -ENOMEM;
+	}
+	sp_elf_close(e);
+	return err;
+}
+
+static int find_loader(struct sp_bpf_functions *f, struct sp_proc *p, const struct sp_maps *maps)
+{
+	struct sp_modules mods = {0};
+	int err = sp_proc_modules(p, maps, &mods);
+
+	for (size_t i = 0; i < mods.nr && !err; i++)
+		if (!strncmp(base_name(mods.list[i].path), "ld-", 3) && mods.list[i].inode)
+			err = add_loader(f, p, maps, &mods.list[i]);
+	sp_modules_done(&mods);
+	return err;
+}
+
 static unsigned count_sites(const struct sp_bpf_functions *f, enum sp_fn_kind kind)
 {
 	unsigned nr = 0;
@@ -152,7 +195,8 @@ static void finish(struct sp_bpf_functions *f, const struct sp_proc *p)
 	}
 	for (size_t i = 0; i < f->objects.nr; i++)
 		f->nr_functions += (unsigned)sp_vec_at(&f->objects, struct sp_bpf_object, i)->sites.nr;
-	f->nr_functions -= count_sites(f, SP_KIND_THROW) + count_sites(f, SP_KIND_PASSED);
+	f->nr_functions -=
+	    count_sites(f, SP_KIND_THROW) + count_sites(f, SP_KIND_PASSED) + count_sites(f, SP_KIND_LOADER);
 }
 
 int sp_bpf_functions_find(const struct sp_engine_config *c, const struct sp_maps *maps, struct sp_bpf_functions *ret,
@@ -161,6 +205,8 @@ int sp_bpf_functions_find(const struct sp_engine_config *c, const struct sp_maps
 	*ret = (struct sp_bpf_functions){0};
 	sp_vec_init(&ret->objects, sizeof(struct sp_bpf_object), MAX_OBJECTS);
 	int err = sp_watch_functions(c, maps, site_add, ret, &ret->allocator, why);
+	if (!err)
+		err = find_loader(ret, c->target, maps);
 	if (err)
 		sp_bpf_functions_done(ret);
 	else

@@ -35,7 +35,7 @@ static inline bool sp_bpf_site_returns(const struct sp_bpf_site *s)
 {
 	sp_w32 kind = SP_COOKIE_KIND(s->cookie);
 
-	return kind != SP_KIND_FREE && kind != SP_KIND_THROW && kind != SP_KIND_PASSED;
+	return kind != SP_KIND_FREE && kind != SP_KIND_THROW && kind != SP_KIND_PASSED && kind != SP_KIND_LOADER;
 }
 
 /* One file of the target with the probes in it. */
@@ -119,22 +119,26 @@ struct bpf_map;
 
 struct sp_bpf_paths {
 	struct bpf_map *map;
-	struct sp_u64map ids;     /* key -> id in the ledger */
-	struct sp_u64map named;   /* keys that live blocks name; only while tidying */
-	struct sp_vec suspects;   /* uint64_t: keys that none named in the report before */
-	struct sp_vec copies;     /* struct sp_bpf_path: what was deleted after the report before */
-	struct sp_u64map copy_of; /* key -> index in copies */
+	struct sp_symbolizer *names; /* says whose the addresses were; NULL: nobody knows */
+	struct sp_u64map ids;        /* key -> id in the ledger, or that it depends on the time (paths.c) */
+	struct sp_u64map walked;     /* the same of paths that are not in the table */
+	uint64_t epoch;              /* of names, that ids are of */
+	struct sp_u64map named;      /* keys that live blocks name; only while tidying */
+	struct sp_vec suspects;      /* uint64_t: keys that none named in the report before */
+	struct sp_vec copies;        /* struct sp_bpf_path: what was deleted after the report before */
+	struct sp_u64map copy_of;    /* key -> index in copies */
 	uint64_t looked_ns, nr_refused;
 	bool is_tidying;
 };
 
-void sp_bpf_paths_init(struct sp_bpf_paths *p, struct bpf_map *map);
+void sp_bpf_paths_init(struct sp_bpf_paths *p, struct bpf_map *map, struct sp_symbolizer *names);
 void sp_bpf_paths_done(struct sp_bpf_paths *p);
 
-/* The ledger's id of a path by its key; SP_NO_PATH when it is not there. */
-uint32_t sp_bpf_paths_id(struct sp_bpf_paths *p, struct sp_ledger *l, uint64_t key);
-/* A path that is not in the table. */
-sp_must_check int sp_bpf_paths_set(struct sp_bpf_paths *p, uint64_t key, uint32_t id);
+/* The ledger's id of the path that a block of this time names by its key; SP_NO_PATH when it is not there. */
+uint32_t sp_bpf_paths_id(struct sp_bpf_paths *p, struct sp_ledger *l, uint64_t key, uint64_t when_ns);
+/* A path that is not in the table, walked by us. pcs are bound to who was there then. */
+sp_must_check int sp_bpf_paths_add(struct sp_bpf_paths *p, struct sp_ledger *l, uint64_t key, uint64_t when_ns,
+				   uint64_t *pcs, unsigned nr);
 
 /* Around the reading of all live blocks. nr_refused: paths that found the table full until now. */
 void sp_bpf_paths_begin(struct sp_bpf_paths *p, uint64_t now_ns, uint64_t nr_refused);
@@ -199,8 +203,8 @@ struct sp_bpf_table_fds {
 sp_must_check int sp_bpf_tables_map(struct sp_bpf_tables *t, const struct sp_bpf_table_fds *fds);
 void sp_bpf_tables_done(struct sp_bpf_tables *t);
 
-/* Reads the mappings; when code has come or gone the tables follow: true. */
-bool sp_bpf_tables_look(struct sp_bpf_tables *t, struct sp_proc *p);
+/* Reads the mappings; when code has come or gone the tables follow: true. *ret_changed_ns: when, as far as is known. */
+bool sp_bpf_tables_look(struct sp_bpf_tables *t, struct sp_proc *p, uint64_t *ret_changed_ns);
 /* Is it time to look? */
 bool sp_bpf_tables_is_look_due(const struct sp_bpf_tables *t);
 

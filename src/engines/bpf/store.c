@@ -31,7 +31,7 @@ static void mapping_event(struct sp_bpf_store *s, const struct sp_bpf_event *e)
 		    .addr = e->addr,
 		    .size = e->size,
 		    .birth_ns = e->time_ns,
-		    .path = sp_bpf_paths_id(&s->paths, s->ledger, e->path),
+		    .path = sp_bpf_paths_id(&s->paths, s->ledger, e->path, e->time_ns),
 		    .fn = (uint16_t)e->fn,
 		};
 		err = sp_watch_mappings_add(&s->mappings, &b);
@@ -70,7 +70,6 @@ static void stack_event(struct sp_bpf_store *s, const struct sp_bpf_stack *e)
 {
 	uint64_t pcs[SP_MAX_FRAMES];
 	unsigned nr = 0;
-	uint32_t id;
 
 	if (!s->on_stack || e->event.time_ns < s->exec_ns || !e->nr || e->nr > SP_MAX_FRAMES ||
 	    e->len > sizeof(e->bytes))
@@ -80,7 +79,7 @@ static void stack_event(struct sp_bpf_store *s, const struct sp_bpf_stack *e)
 		s->own_lost[SP_LOST_STACK_CUT]++;
 	else if (end == SP_WALK_BROKEN)
 		s->own_lost[SP_LOST_STACK_BROKEN]++;
-	if (sp_ledger_path(s->ledger, pcs, nr, &id) || sp_bpf_paths_set(&s->paths, e->event.path, id))
+	if (sp_bpf_paths_add(&s->paths, s->ledger, e->event.path, e->event.time_ns, pcs, nr))
 		s->own_lost[SP_LOST_PATHS_FULL]++;
 }
 
@@ -114,7 +113,7 @@ int sp_bpf_store_open(struct sp_bpf_store *s, const struct sp_engine_config *c, 
 	    .on_event = c->on_event,
 	    .on_event_arg = c->on_event_arg,
 	};
-	sp_bpf_paths_init(&s->paths, paths);
+	sp_bpf_paths_init(&s->paths, paths, c->names);
 	sp_watch_mappings_init(&s->mappings);
 	s->ring = ring_buffer__new(bpf_map__fd(events), take_event, s, NULL);
 	if (!s->ring)
@@ -157,7 +156,7 @@ static int take_batch(struct sp_bpf_store *s, struct batch *b, uint32_t nr, uint
 		}
 		if (!s->ledger || (s->until_ns && v->birth_ns >= s->until_ns))
 			continue;
-		block.path = sp_bpf_paths_id(&s->paths, s->ledger, v->path);
+		block.path = sp_bpf_paths_id(&s->paths, s->ledger, v->path, v->birth_ns);
 		int err = sp_ledger_block(s->ledger, &block);
 		if (err && err != -ENOSPC) /* refusals are counted by the ledger */
 			return err;

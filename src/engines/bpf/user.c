@@ -44,9 +44,13 @@ struct user {
 
 static void look(struct user *u)
 {
-	if (!sp_bpf_tables_look(&u->tables, u->c.target))
+	uint64_t changed_ns, exec_ns = u->tables.ctl->exec_ns;
+
+	if (!sp_bpf_tables_look(&u->tables, u->c.target, &changed_ns))
 		return;
 	u->modules_changed = true;
+	if (u->c.names)
+		sp_symbolizer_refresh(u->c.names, exec_ns > changed_ns ? exec_ns : changed_ns);
 	sp_watch_tables_count(&u->tables.watch, &u->stats);
 }
 
@@ -322,12 +326,13 @@ static enum sp_engine_news user_poll(struct sp_engine *e, struct sp_ledger *l)
 	struct user *u = (struct user *)e;
 	bool changed;
 
+	if (u->tables.ctl->nr_execs == u->nr_execs)
+		look_when_due(u); /* before the events that may be of what has come */
 	sp_bpf_store_drain(&u->store, l);
 	if (u->tables.ctl->nr_execs != u->nr_execs) {
 		start_over(u, l);
 		return SP_NEWS_EXEC;
 	}
-	look_when_due(u);
 	changed = u->modules_changed;
 	u->modules_changed = false;
 	return changed ? SP_NEWS_MODULES : SP_NEWS_NONE;
@@ -358,6 +363,8 @@ static int user_read(struct sp_engine *e, struct sp_ledger *l, struct sp_why *wh
 	struct user *u = (struct user *)e;
 	const struct sp_bpf_ctl *ctl = u->tables.ctl;
 
+	if (ctl->nr_execs == u->nr_execs)
+		look(u); /* a plugin loaded a moment ago: whose are the blocks that come now? */
 	sp_bpf_store_drain(&u->store, l);
 	reconcile(u);
 	u->store.own_lost[SP_LOST_CROWDED] = u->functions.nr_crowded;

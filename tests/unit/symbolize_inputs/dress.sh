@@ -86,4 +86,5 @@ if command -v xz >xz.path; then
 	mini c_plain mini.debug c_mini
 fi
 gcc -o libplug.so "$src/plug.c" -shared -fPIC -g -O1 -Wl,--build-id
+cp libplug.so libother.so
 gcc -o loader "$src/loader.c" -g -O1

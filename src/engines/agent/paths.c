@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Call paths: from nodes of the agent's tree to the ledger. A node never changes once it is ready: copied once. */
+#include <errno.h>
+#include <string.h>
+
+#include "engines/agent/impl.h"
+
+#define COPIED_AT_ONCE 4096
+
+void sp_agent_paths_init(struct sp_agent_paths *p)
+{
+	*p = (struct sp_agent_paths){0};
+	sp_vec_init(&p->nodes, sizeof(struct sp_agent_node), SP_AGENT_MAX_NODES);
+	sp_vec_init(&p->ids, sizeof(uint32_t), SP_AGENT_MAX_NODES);
+}
+
+void sp_agent_paths_done(struct sp_agent_paths *p)
+{
+	sp_vec_done(&p->nodes);
+	sp_vec_done(&p->ids);
+}
+
+static int append(struct sp_agent_paths *p, const struct sp_agent_data *d, uint32_t nr)
+{
+	const uint32_t none = 0;
+	size_t at = p->nodes.nr;
+	int err = sp_vec_reserve(&p->nodes, at + nr);
+
+	if (!err)
+		err = sp_vec_reserve(&p->ids, at + nr);
+	if (!err)
+		err = sp_agent_data_read(d, d->offsets[SP_AGENT_NODES] + at * sizeof(struct sp_agent_node),
+					 sp_vec_at(&p->nodes, struct sp_agent_node, at),
+					 nr * sizeof(struct sp_agent_node));
+	for (uint32_t i = 0; i < nr && !err; i++)
+		err = sp_vec_push(&p->ids, &none);
+	if (!err)
+		p->nodes.nr += nr;
+	return err;
+}
+
+/* Copies the nodes that have come since. */
+static int update(struct sp_agent_paths *p, const struct sp_agent_data *d)
+{
+	uint32_t nr = __atomic_load_n(&d->header->nr_nodes, __ATOMIC_ACQUIRE);
+	int err = 0;
+
+	if (nr > d->limits.max_nodes)
+		nr = d->limits.max_nodes;
+	while (p->nodes.nr < nr && !err) {
+		uint32_t more = nr - (uint32_t)p->nodes.nr;
+		err = append(p, d, more < COPIED_AT_ONCE ? more : COPIED_AT_ONCE);
+	}
+	return err;
+}
+
+/* NULL: it is not there, or not ready. */
+static const struct sp_agent_node *node_at(struct sp_agent_paths *p, const struct sp_agent_data *d, uint32_t nr)
+{
+	struct sp_agent_node *n, again;
+
+	if (nr >= p->nodes.nr)
+		return NULL;
+	n = sp_vec_at(&p->nodes, struct sp_agent_node, nr);
+	if (!n->ready && !sp_agent_data_read(d, d->offsets[SP_AGENT_NODES] + nr * sizeof(again), &again, sizeof(again)))
+		*n = again;
+	return n->ready ? n : NULL;
+}
+
+/*
+ * The pcs from a node outwards, and how the path ends. False: a node is missing. Parents have smaller numbers, so it
+ * comes to an end whatever the tree says.
+ */
+static bool collect(struct sp_agent_paths *p, const struct sp_agent_data *d, uint32_t node, uint64_t *pcs,
+		    unsigned *ret_nr, enum sp_agent_root *ret_root)
+{
+	unsigned nr = 0;
+	bool is_cut = false;
+
+	*ret_root = SP_AGENT_ROOT_WHOLE;
+	while (node >= SP_AGENT_NR_ROOTS) {
+		const struct sp_agent_node *n = node_at(p, d, node);
+		if (!n || n->parent >= node)
+			return false;
+		if (n->pc & SP_AGENT_PC_GUESSED)
+			*ret_root = SP_AGENT_ROOT_BROKEN;
+		if (nr < SP_MAX_FRAMES)
+			pcs[nr++] = n->pc & SP_AGENT_PC_MASK;
+		else
+			is_cut = true;
+		node = n->parent;
+	}
+	if (node != SP_AGENT_ROOT_WHOLE)
+		*ret_root = (enum sp_agent_root)node;
+	if (is_cut)
+		*ret_root = SP_AGENT_ROOT_CUT;
+	*ret_nr = nr;
+	return node != SP_AGENT_NODE_NONE;
+}
+
+uint32_t sp_agent_paths_id(struct sp_agent_paths *p, const struct sp_agent_data *d, struct sp_ledger *l, uint32_t node)
+{
+	uint64_t pcs[SP_MAX_FRAMES];
+	enum sp_agent_root root;
+	uint32_t id, *known;
+	unsigned nr;
+
+	if (node >= p->ids.nr && (update(p, d) || node >= p->ids.nr))
+		return SP_NO_PATH;
+	known = sp_vec_at(&p->ids, uint32_t, node);
+	if (*known)
+		return *known - 1;
+	if (!collect(p, d, node, pcs, &nr, &root) || sp_ledger_path(l, pcs, nr, &id))
+		return SP_NO_PATH;
+	*known = id + 1;
+	p->nr_cut += root == SP_AGENT_ROOT_CUT;
+	p->nr_broken += root == SP_AGENT_ROOT_BROKEN || root == SP_AGENT_ROOT_FOREIGN;
+	return id;
+}
