@@ -25,6 +25,14 @@ bool sp_heap_get_u64(struct sp_heap_reader *r, uint64_t addr, uint64_t *ret);
 /* Forget what was read: memory that changes is to be read anew. */
 void sp_heap_reader_forget(struct sp_heap_reader *r);
 
+/* The writable pages of a module's file, and the .bss behind them: one stretch. Begin with {}; false: there is no more.
+ */
+struct sp_heap_data {
+	uint64_t start, end;
+	size_t next;
+};
+bool sp_heap_next_data(const struct sp_maps *maps, struct sp_heap_data *d);
+
 /* ---- telling ---- */
 
 struct sp_heap_region {
@@ -75,6 +83,6 @@ struct sp_heap_model {
 /* All models, in the order in which they walk; NULL-terminated. The last one takes what an engine recorded. */
 extern const struct sp_heap_model *const sp_heap_models[];
 
-extern const struct sp_heap_model sp_heap_glibc, sp_heap_recorded_blocks;
+extern const struct sp_heap_model sp_heap_glibc, sp_heap_jemalloc, sp_heap_recorded_blocks;
 
 #endif

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The allocator models against the truth: a recorder in front of the allocator knows every block that a program has."""
+import os
+import re
+import subprocess
+
+from harness import Skip, check, check_equal, find_program, test, wait_until
+from test_engine import library
+from tool import Victim
+
+MIXES = ("go 40000 4", "go 20000 5", "leak 10")
+SIZES_LEAKED = 6
+NR_LEAKED = 10 * SIZES_LEAKED
+
+
+def tool_path(env, name):
+    path = env.path("tests", "heap", name)
+    if not os.path.exists(path):
+        raise Skip(f"{name} is not built (its compiler is missing)")
+    return path
+
+
+class Walk:
+    """What heapwalk says."""
+
+    def __init__(self, text):
+        self.text = text
+        self.models = {m[1]: (int(m[2]), int(m[3])) for m in
+                       re.finditer(r"^model (\S+) used (\d+) bytes (\d+) ", text, re.M)}
+        self.gave_up = re.findall(r"^gave-up .*", text, re.M)
+        self.blocks = {int(m[1], 16): m[3] for m in re.finditer(r"^block (\S+) size (\d+) (\S+)", text, re.M)}
+        self.extra = re.findall(r"^# extra 0x\S+ size (\d+)", text, re.M)
+        self.numbers = {m[1]: int(m[2]) for m in re.finditer(r"^([a-z-]+) (\d+)$", text, re.M)}
+
+
+def walk(env, pid, recording=None, **environ):
+    argv = [tool_path(env, "heapwalk"), str(pid), *([recording] if recording else [])]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, env={**os.environ, **environ})
+    check_equal(done.returncode, 0, f"status of {' '.join(argv)}: {done.stderr}")
+    return Walk(done.stdout)
+
+
+def check_exact(seen, model, own=0):
+    """The blocks in use are those that were recorded; `own` of them are the allocator's own, which are not."""
+    check_equal(seen.gave_up, [], f"what was given up\n{seen.text}")
+    check_equal(seen.numbers["missing"], 0, f"blocks that were not seen in use\n{seen.text}")
+    check_equal(seen.numbers["short"], 0, f"blocks that are smaller than asked for\n{seen.text}")
+    check_equal(seen.numbers["extra"], own, f"blocks that nobody asked for\n{seen.text}")
+    check(seen.numbers["truth"] > 1000, f"a heap that is worth looking at\n{seen.text}")
+    check_equal(seen.models[model][0], seen.numbers["truth"] + own, f"blocks of {model}\n{seen.text}")
+
+
+def check_leaks(seen, truth):
+    """What was leaked is seen; a stale pointer may hide or soften little of it. What is in a table is not called leaked."""
+    found = [seen.blocks.get(addr) for addr in truth.blocks]
+    check_equal(len(found), NR_LEAKED, "leaked blocks")
+    check(sum(f in ("leaked", "possible", "indirect") for f in found) >= NR_LEAKED - 3, f"leaks that are seen\n{seen.text}")
+    wrong = [hex(a) for a, kind in seen.blocks.items() if kind == "leaked" and a not in truth.blocks]
+    check_equal(wrong, [], f"blocks that are called leaked and are not\n{seen.text}")
+
+
+def mixed(env, argv, preload=None, **environ):
+    """A program with a mixed heap that stands still: its pid, the recording, what it leaked."""
+    recording = os.path.join(env.tmp, "recording")
+    if preload is not None:
+        environ["LD_PRELOAD"] = ":".join([tool_path(env, "recorder.so"), *preload])
+    v = env.start(Victim, argv, env={**os.environ, "RECORDER_FILE": recording, **environ}).wait_ready()
+    for line in MIXES:
+        truth = v.command(line)
+    return v.pid, recording, truth
+
+
+def check_preloaded(env, name, model, **environ):
+    pid, recording, truth = mixed(env, [tool_path(env, "heapmix")], preload=[library(name)], **environ)
+    seen = walk(env, pid, recording)
+    check_exact(seen, model)
+    check_leaks(seen, truth)
+    return pid, recording
+
+
+@test(per_engine=False)
+def jemalloc_knows_every_block(env):
+    pid, recording = check_preloaded(env, "libjemalloc.so.2", "jemalloc")
+    check_exact(walk(env, pid, recording, HEAPWALK_NO_FS="1", HEAPWALK_NO_PAGES="1"), "jemalloc")
+
+
+@test(per_engine=False)
+def jemalloc_with_larger_caches(env):
+    check_preloaded(env, "libjemalloc.so.2", "jemalloc", MALLOC_CONF="lg_tcache_max:20,narenas:2,dirty_decay_ms:0")
+
+
+@test(per_engine=False, needs=("redis-server", "redis-benchmark"))
+def jemalloc_knows_every_block_of_redis(env):
+    """Debian's redis-server is linked with the library: the recorder stands in front of it."""
+    recording = os.path.join(env.tmp, "recording")
+    socket = os.path.join(env.tmp, "redis.sock")
+    server = env.start(Victim, [find_program("redis-server"), "--port", "0", "--unixsocket", socket, "--save", "",
+                                "--appendonly", "no", "--dir", env.tmp],
+                       env={**os.environ, "RECORDER_FILE": recording, "LD_PRELOAD": tool_path(env, "recorder.so")})
+    wait_until(lambda: os.path.exists(socket), "redis-server listens")
+    subprocess.run([find_program("redis-benchmark"), "-s", socket, "-q", "-n", "10000", "-r", "5000", "-d", "200", "-t",
+                    "set,lpush,sadd,hset,zadd"], check=True, timeout=60, stdout=subprocess.DEVNULL)
+    seen = walk(env, server.pid, recording)
+    if "jemalloc" not in seen.models:
+        raise Skip("this redis-server has another allocator")
+    check_exact(seen, "jemalloc")

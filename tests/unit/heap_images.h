@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Small heaps made by hand, one for each allocator model: what its allocator's structures look like in memory. Right as
+ * they are; tests and the fuzz target also spoil them.
+ */
+#ifndef SEEP_TESTS_HEAP_IMAGES_H
+#define SEEP_TESTS_HEAP_IMAGES_H
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "heap/heap.h"
+
+enum { IMAGE_PAGE = 4096, IMAGE_MAX_MAPPINGS = 6, IMAGE_MAX_BLOCKS = 64 };
+
+struct image_mapping {
+	uint64_t start, size;
+	unsigned char *bytes;
+};
+
+struct image {
+	struct image_mapping mappings[IMAGE_MAX_MAPPINGS];
+	unsigned nr_mappings;
+	char text[IMAGE_MAX_MAPPINGS * 100];
+	struct sp_maps maps;
+	struct sp_heap_thread thread;
+	struct sp_heap_source src;
+	/* what the model is to find */
+	const char *model;
+	uint64_t used[IMAGE_MAX_BLOCKS], freed[IMAGE_MAX_BLOCKS];
+	unsigned nr_used, nr_freed;
+};
+
+static ssize_t image_read(void *arg, uint64_t addr, void *buf, size_t len)
+{
+	const struct image *im = arg;
+
+	for (unsigned i = 0; i < im->nr_mappings; i++) {
+		const struct image_mapping *m = &im->mappings[i];
+		if (addr < m->start || addr >= m->start + m->size)
+			continue;
+		if (len > m->start + m->size - addr)
+			len = (size_t)(m->start + m->size - addr);
+		memcpy(buf, m->bytes + (addr - m->start), len);
+		return (ssize_t)len;
+	}
+	return -EIO;
+}
+
+/* Mappings are made in the order of their addresses. */
+static void image_map(struct image *im, uint64_t start, uint64_t size, const char *path)
+{
+	size_t used = strlen(im->text);
+
+	im->mappings[im->nr_mappings++] =
+	    (struct image_mapping){.start = start, .size = size, .bytes = calloc(1, (size_t)size)};
+	snprintf(im->text + used, sizeof(im->text) - used, "%llx-%llx rw-p 00000000 %s %s\n", (unsigned long long)start,
+		 (unsigned long long)(start + size), *path ? "08:01 42" : "00:00 0", path);
+}
+
+static void *image_at(struct image *im, uint64_t addr)
+{
+	for (unsigned i = 0; i < im->nr_mappings; i++)
+		if (addr >= im->mappings[i].start && addr < im->mappings[i].start + im->mappings[i].size)
+			return im->mappings[i].bytes + (addr - im->mappings[i].start);
+	abort(); /* the picture is wrong */
+}
+
+static void image_set(struct image *im, uint64_t addr, uint64_t value)
+{
+	memcpy(image_at(im, addr), &value, sizeof(value));
+}
+
+static void image_used(struct image *im, uint64_t addr)
+{
+	im->used[im->nr_used++] = addr;
+}
+
+static void image_freed(struct image *im, uint64_t addr)
+{
+	im->freed[im->nr_freed++] = addr;
+}
+
+/* All mappings are made. */
+static void image_done(struct image *im, const char *model)
+{
+	if (sp_maps_parse(im->text, strlen(im->text), &im->maps) < 0)
+		abort();
+	im->model = model;
+	im->src = (struct sp_heap_source){
+	    .read = image_read, .arg = im, .maps = &im->maps, .threads = &im->thread, .nr_threads = 1};
+}
+
+static void image_free(struct image *im)
+{
+	sp_maps_done(&im->maps);
+	for (unsigned i = 0; i < im->nr_mappings; i++)
+		free(im->mappings[i].bytes);
+	free(im);
+}
+
+/* ---- jemalloc ---- */
+
+#define JE_DATA UINT64_C(0x555555000000)
+#define JE_TLS  UINT64_C(0x7ffd00000000)
+#define JE_BASE UINT64_C(0x7ffe00000000)
+#define JE_HEAP UINT64_C(0x7fff00000000)
+
+enum {
+	JE_LEAF = 0x1000,          /* in JE_BASE */
+	JE_EDATA = 0x280000,       /* the same */
+	JE_CLASS_48 = 3,           /* its slabs have 3 pages */
+	JE_CLASS_16K = 36,         /* large */
+	JE_FS = 0x10000,           /* in JE_TLS */
+	JE_CACHE = JE_FS - 0x1000, /* the same: 5.3 */
+	JE_SLOW = JE_FS - 0x2000,
+	JE_NR_BINS = 36,
+};
+
+/* How a release packs its words. */
+struct je_shape {
+	unsigned state, size_class, nr_free;
+	bool has_leaf_state, is_whole;
+};
+
+static const struct je_shape je_5_3 = {17, 20, 28, true, false};
+static const struct je_shape je_5_2 = {16, 18, 26, false, true};
+
+static void je_extent(struct image *im, const struct je_shape *s, unsigned nr, unsigned page, unsigned nr_pages,
+		      unsigned offset, unsigned size_class, bool is_slab, unsigned state, unsigned nr_free)
+{
+	uint64_t edata = JE_BASE + JE_EDATA + nr * 128u, start = JE_HEAP + page * (uint64_t)IMAGE_PAGE;
+	uint64_t elem = (uint64_t)size_class << 48 | edata | is_slab | (s->has_leaf_state ? (uint64_t)state << 2 : 0);
+
+	image_set(im, edata,
+		  (uint64_t)is_slab << 12 | (uint64_t)state << s->state | (uint64_t)size_class << s->size_class |
+		      (uint64_t)nr_free << s->nr_free);
+	image_set(im, edata + 8, start + offset);
+	image_set(im, edata + 16, nr_pages * (uint64_t)IMAGE_PAGE);
+	for (unsigned i = 0; i < nr_pages; i++)
+		if (is_slab || i == 0 || i + 1 == nr_pages)
+			image_set(im, JE_BASE + JE_LEAF + (page + i) * 8u, elem);
+}
+
+/* One bin: nr pointers from `first` on. */
+static void je_bin(struct image *im, const struct je_shape *s, uint64_t bin, uint64_t first, unsigned nr)
+{
+	if (s->is_whole) {
+		image_set(im, bin, (uint64_t)nr << 32);
+		image_set(im, bin + 16, first + 16); /* they end there */
+	} else {
+		image_set(im, bin, first);
+		image_set(im, bin + 16, ((first + nr * 8u) & 0xffff) << 32);
+	}
+}
+
+static void je_cache(struct image *im, const struct je_shape *s, uint64_t stack, uint64_t cached)
+{
+	uint64_t cache = JE_TLS + JE_CACHE, bins = s->is_whole ? cache + 16 : cache + 8;
+	uint64_t descriptor = s->is_whole ? bins + JE_NR_BINS * 24 + 16 : JE_TLS + JE_SLOW + 16;
+
+	for (unsigned i = 0; i < JE_NR_BINS; i++)
+		je_bin(im, s, bins + i * 24, stack + i * 16, i == JE_CLASS_48);
+	image_set(im, stack + JE_CLASS_48 * 16 + (s->is_whole ? 8 : 0), cached);
+	image_set(im, descriptor, descriptor);
+	image_set(im, descriptor + 8, descriptor);
+	image_set(im, descriptor + 16, bins);
+	if (s->is_whole) {
+		image_set(im, descriptor + 24, descriptor + 64); /* large bins; all that is there is zero */
+		image_set(im, descriptor + 32, JE_BASE + 0x300000);
+		return;
+	}
+	image_set(im, descriptor + 24, JE_BASE + 0x300000);
+	image_set(im, cache, JE_TLS + JE_SLOW);
+	image_set(im, JE_TLS + JE_SLOW + 20 * 8, cache);
+}
+
+/* A slab of 48-byte blocks of which one is free and one is cached, a large block, the cache's pointers, and rest. */
+static struct image *image_jemalloc(const struct je_shape *s)
+{
+	struct image *im = calloc(1, sizeof(*im));
+	uint64_t slab = JE_HEAP, large = JE_HEAP + 3 * IMAGE_PAGE + 0x40, stack = JE_HEAP + 8 * IMAGE_PAGE;
+
+	image_map(im, JE_DATA, 4 << 20, "/lib/libjemalloc.so.2");
+	image_map(im, JE_TLS, 2 * JE_FS, "");
+	image_map(im, JE_BASE, 4 << 20, "");
+	image_map(im, JE_HEAP, 64 * IMAGE_PAGE, "");
+	image_done(im, "jemalloc");
+	im->thread = (struct sp_heap_thread){.tid = 7, .fs = JE_TLS + JE_FS};
+	image_set(im, JE_DATA + 0x1000 + (JE_HEAP >> 30) * 8, JE_BASE + JE_LEAF);
+	image_set(im, JE_BASE, 4 << 20);
+	image_set(im, JE_BASE + 24, JE_BASE + 0x380000);
+	image_set(im, JE_BASE + 32, 0x80000);
+	je_extent(im, s, 0, 0, 3, 0, JE_CLASS_48, true, 0, 253);
+	for (unsigned i = 0; i < 4; i++)
+		image_set(im, JE_BASE + JE_EDATA + 64 + i * 8, i ? ~UINT64_C(0) : ~UINT64_C(7));
+	je_extent(im, s, 1, 3, 5, 0x40, JE_CLASS_16K, false, 0, 0);
+	je_extent(im, s, 2, 8, 5, 0, JE_CLASS_16K, false, 0, 0);
+	je_extent(im, s, 3, 13, 51, 0, 0, false, 1, 0);
+	je_cache(im, s, stack, slab + 48);
+	image_used(im, slab);
+	image_used(im, slab + 96);
+	image_used(im, large);
+	image_freed(im, slab + 48);
+	image_freed(im, slab + 144);
+	image_freed(im, stack);
+	return im;
+}
+
+static struct image *image_jemalloc_5_3(void)
+{
+	return image_jemalloc(&je_5_3);
+}
+
+static struct image *image_jemalloc_5_2(void)
+{
+	return image_jemalloc(&je_5_2);
+}
+
+/* ---- all of them ---- */
+
+static struct image *(*const image_makers[])(void) = {image_jemalloc_5_3, image_jemalloc_5_2};
+
+enum { IMAGE_MAX_HOT = 4096 };
+
+/* Where words are not zero, so that what is spoiled is what a model reads. Returns how many. */
+__attribute__((unused)) static size_t image_hot(const struct image *im, uint64_t ret[IMAGE_MAX_HOT])
+{
+	size_t nr = 0;
+
+	for (unsigned i = 0; i < im->nr_mappings; i++) {
+		const uint64_t *words = (const uint64_t *)(const void *)im->mappings[i].bytes;
+		for (uint64_t k = 0; k < im->mappings[i].size / 8 && nr < IMAGE_MAX_HOT; k++)
+			if (words[k])
+				ret[nr++] = im->mappings[i].start + k * 8;
+	}
+	return nr;
+}
+
+#endif
