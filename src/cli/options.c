@@ -51,9 +51,10 @@ static const struct sp_choice formats[] = {
 #define M           SP_FOR_MEMLEAK
 #define SHM         SP_FOR_SHM
 #define TOP         SP_FOR_TOP
-#define ALL         (SP_FOR_SEEP | T | K | M | SHM | TOP | R | P | SP_FOR_HELP)
+#define ALL         (SP_FOR_SEEP | T | K | M | SHM | TOP | R | P | D | SP_FOR_HELP)
 #define R           SP_FOR_RECORD
 #define P           SP_FOR_REPORT
+#define D           SP_FOR_DIFF
 #define HIDDEN      SP_OPT_HIDDEN
 #define WORD        SP_OPT_POSITIONAL
 #define ATTACH_WORD (SP_OPT_POSITIONAL | SP_OPT_ONLY_ATTACH)
@@ -64,6 +65,8 @@ const struct sp_opt sp_opts[] = {
     {"PID|NAME", "PID|NAME", 0, STRING(target), NULL, T | R, ATTACH_WORD,
      "the process to watch, or the name of its program"},
     {"FILE|PID", "FILE|PID", 0, STRING(target), NULL, P, WORD, "a recording, or a process to watch for a while"},
+    {"FILE", "FILE", 0, STRING(target), NULL, D, WORD, "a recording"},
+    {"FILE", "FILE", 0, STRING(second), NULL, D, WORD, "the recording to compare it with; without it, its own end"},
     {"INTERVAL", "INTERVAL", 0, DURATION(interval_ns, 10 * NS_PER_MS, NS_PER_SEC), "5", T | K | M, WORD,
      "seconds between two reports; 500ms, 2m and 1h work too"},
     {"INTERVAL", "INTERVAL", 0, DURATION(interval_ns, 100 * NS_PER_MS, NS_PER_SEC), "3", TOP, WORD,
@@ -104,18 +107,26 @@ const struct sp_opt sp_opts[] = {
     {"max-file", "BYTES", 0, BYTES(max_file, 64 << 10), "256M", R, 0,
      "the file's greatest size: the nearer it comes, the fewer looks are kept"},
 
+    {"from", "TIME", 0, DURATION(from_ns, NS_PER_MS, 0), NULL, D, 0,
+     "compare from the first look so long after the beginning; default: of two files the end of the first, of one file "
+     "its first look"},
+    {"to", "TIME", 0, DURATION(to_ns, NS_PER_MS, 0), NULL, D, 0,
+     "compare with the first look so long after the beginning; default: the last one"},
+    {"fail-over", "BYTES", 0, BYTES(fail_over, 1), NULL, D, 0,
+     "end with status 1 when the call paths that grew have grown by more than this, all together"},
+
     /* what to show */
     {"trace", NULL, 't', FLAG(trace_events), NULL, M, 0, "print every allocator call as it happens, and no reports"},
     {"show-allocs", NULL, 'a', FLAG(list), NULL, M, 0, "print the address and size of each outstanding block"},
     {"list", NULL, 'a', FLAG(list), NULL, T | K | P, 0, "print the blocks of each call path: address, size, age"},
-    {"top", "N", 'T', U64(top, 0, 1000000), "10", T | K | M | P, 0, "how many call paths to print; 0: all"},
+    {"top", "N", 'T', U64(top, 0, 1000000), "10", T | K | M | P | D, 0, "how many call paths to print; 0: all"},
     {"batch", NULL, 'b', FLAG(batch), NULL, TOP, 0, "print lines as vmstat does, on a terminal, too"},
     {"top", "N", 'T', U64(top, 0, 1000000), "10", TOP, 0, "how many processes to print; 0: all, at most 1000"},
     {"filter", "TEXT", 'f', STRING(filter), NULL, TOP, 0,
      "print only processes with this in their command or cgroup; the sentence is about all of them"},
     {"older", "MS", 'o', DURATION(older_ns, 0, NS_PER_MS), "500", M, 0,
      "leave out blocks younger than this many milliseconds"},
-    {"older", "TIME", 'o', DURATION(older_ns, 0, 0), "500ms", T | K | P, 0,
+    {"older", "TIME", 'o', DURATION(older_ns, 0, 0), "500ms", T | K | P | D, 0,
      "leave out blocks younger than this; 0 shows everything"},
     {"sort", "KEY", 0, CHOICE(sort, sorts_seep), "growth", T | K | R | P, 0,
      "which call paths come first; equal ones go by size"},
@@ -124,13 +135,13 @@ const struct sp_opt sp_opts[] = {
     {"sort", "KEY", 0, CHOICE(sort, sorts_memleak), "size", M, 0, "which call paths count as the top ones"},
     {"combined-only", NULL, 0, FLAG(combined_only), NULL, M, 0,
      "print bytes and counts by call path, of blocks of any age, without addresses"},
-    {"min-size", "BYTES", 'z', BYTES(min_size, 0), NULL, T | K | M | P, 0,
+    {"min-size", "BYTES", 'z', BYTES(min_size, 0), NULL, T | K | M | P | D, 0,
      "leave out smaller blocks; K, M, G or T may follow the number"},
-    {"max-size", "BYTES", 'Z', BYTES(max_size, 1), NULL, T | K | M | P, 0, "leave out larger blocks"},
+    {"max-size", "BYTES", 'Z', BYTES(max_size, 1), NULL, T | K | M | P | D, 0, "leave out larger blocks"},
     {"all", NULL, 'a', FLAG(all), NULL, SHM, 0, "show small ordinary files in memory, too"},
     {"min-size", "BYTES", 'z', BYTES(min_size, 0), "1M", SHM, 0,
      "which ordinary files in memory count as small, and are shown with --all only"},
-    {"suppressions", "FILE", 0, STRING(suppressions), NULL, T | P, 0,
+    {"suppressions", "FILE", 0, STRING(suppressions), NULL, T | P | D, 0,
      "leave out the call paths that a file in LeakSanitizer's syntax names: lines leak:PATTERN, where PATTERN fits a "
      "function, source file or module"},
     {"fail-on-leak", NULL, 0, FLAG(fail_on_leak), NULL, T, 0,
@@ -138,10 +149,11 @@ const struct sp_opt sp_opts[] = {
      "had "
      "not freed when it ended, or with CMD's own status when that is not 0"},
     {"show-pc", NULL, 0, FLAG(show_pc), NULL, M, 0, "print the address of each frame, as newer bcc does"},
-    {"json", NULL, 0, FLAG(json), NULL, T | K | SHM | TOP | P, 0, "print each report as one JSON object on one line"},
+    {"json", NULL, 0, FLAG(json), NULL, T | K | SHM | TOP | P | D, 0,
+     "print each report as one JSON object on one line"},
     {"format", "FORMAT", 0, CHOICE(format, formats), "text", T | P, 0,
      "how to print a report; folded (for flame graphs) and pprof hold every call path, and only of the last report"},
-    {"color", "WHEN", 0, CHOICE(color, colors), "auto", T | K | P | TOP, 0,
+    {"color", "WHEN", 0, CHOICE(color, colors), "auto", T | K | P | D | TOP, 0,
      "colours; auto: on a terminal, unless NO_COLOR is set"},
     {"debuginfod", NULL, 0, FLAG(debuginfod), NULL, T | R | P, 0,
      "ask the servers in DEBUGINFOD_URLS for missing debug information"},

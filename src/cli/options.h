@@ -19,6 +19,7 @@ enum sp_for {
 	SP_FOR_TOP = 1 << 6,
 	SP_FOR_RECORD = 1 << 10,
 	SP_FOR_REPORT = 1 << 11,
+	SP_FOR_DIFF = 1 << 12,
 };
 
 /* One word that an option of type SP_OPT_CHOICE may have. */
@@ -35,10 +36,11 @@ struct sp_args {
 	bool debuginfod, no_lines, resident;
 	bool all;
 	bool batch, fail_on_leak;
-	const char *target, *command, *object, *symbols_prefix, *replay, *topic, *filter, *output, *suppressions;
+	const char *target, *second, *command, *object, *symbols_prefix, *replay, *topic, *filter, *output,
+	    *suppressions;
 	uint64_t interval_ns, count;
 	uint64_t older_ns, top, min_size, max_size, sample_rate, max_blocks, max_paths;
-	uint64_t for_ns, max_file;
+	uint64_t for_ns, max_file, from_ns, to_ns, fail_over;
 	const struct sp_choice *sort, *engine, *color, *format;
 	char *const *argv; /* the program to launch, NULL-terminated; NULL: none */
 };

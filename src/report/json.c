@@ -3,36 +3,13 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "report/jsonw.h"
-#include "report/report.h"
+#include "report/json.h"
 
 #define NS_PER_MS 1000000u
-
-static const char *const lost_keys[SP_NR_LOST] = {
-#define LOST_KEY(id, key, text) [SP_LOST_##id] = key,
-    SP_LOST(LOST_KEY)
-#undef LOST_KEY
-};
 
 static uint64_t age_ms(const struct sp_view *v, uint64_t birth_ns)
 {
 	return v->now_ns > birth_ns ? (v->now_ns - birth_ns) / NS_PER_MS : 0;
-}
-
-static void put_frame(struct sp_jsonw *w, const struct sp_frame *f)
-{
-	sp_jsonw_object(w);
-	sp_jsonw_put_string(w, "function", f->function);
-	sp_jsonw_put_known_u64(w, "offset", f->function && f->address, f->offset);
-	sp_jsonw_put_string(w, "module", f->module);
-	sp_jsonw_put_string(w, "module_path", f->module_path);
-	sp_jsonw_put_string(w, "build_id", f->build_id);
-	sp_jsonw_put_known_hex(w, "module_offset", f->module, f->module_offset);
-	sp_jsonw_put_string(w, "file", f->file);
-	sp_jsonw_put_known_u64(w, "line", f->line, f->line);
-	sp_jsonw_put_known_hex(w, "address", f->address, f->address);
-	sp_jsonw_put_bool(w, "inlined", f->inlined);
-	sp_jsonw_end(w);
 }
 
 static void put_list(struct sp_jsonw *w, const struct sp_view *v, const struct sp_block *list, size_t nr)
@@ -75,7 +52,7 @@ static void put_path(struct sp_jsonw *w, const struct sp_view *v, const struct s
 	sp_jsonw_key(w, "frames");
 	sp_jsonw_array(w);
 	for (unsigned i = 0; i < p->nr_frames; i++)
-		put_frame(w, &p->frames[i]);
+		sp_report_json_frame(w, &p->frames[i]);
 	sp_jsonw_end(w);
 	if (show_list && (p->list || !v->list))
 		put_list(w, v, p->list, p->list ? p->nr_list : 0);
@@ -102,18 +79,7 @@ static void put_head(struct sp_jsonw *w, const struct sp_view *v)
 	sp_jsonw_put_u64(w, "min_size", v->filter.min_size);
 	sp_jsonw_put_known_u64(w, "max_size", v->filter.max_size, v->filter.max_size);
 	sp_jsonw_end(w);
-	sp_jsonw_key(w, "totals");
-	sp_jsonw_object(w);
-	sp_jsonw_put_u64(w, "bytes", v->total_bytes);
-	sp_jsonw_put_u64(w, "blocks", v->total_blocks);
-	sp_jsonw_put_u64(w, "paths", v->total_paths);
-	sp_jsonw_end(w);
-	sp_jsonw_key(w, "suppressed");
-	sp_jsonw_object(w);
-	sp_jsonw_put_u64(w, "bytes", v->suppressed_bytes);
-	sp_jsonw_put_u64(w, "blocks", v->suppressed_blocks);
-	sp_jsonw_put_u64(w, "paths", v->suppressed_paths);
-	sp_jsonw_end(w);
+	sp_report_json_totals(w, v);
 }
 
 int sp_report_json(FILE *stream, const struct sp_view *v, const struct sp_report_options *o)
@@ -131,12 +97,7 @@ int sp_report_json(FILE *stream, const struct sp_view *v, const struct sp_report
 	sp_jsonw_end(&w);
 	if (o->show_list && v->list)
 		put_list(&w, v, v->list, v->nr_list);
-	sp_jsonw_key(&w, "lost");
-	sp_jsonw_object(&w);
-	for (unsigned i = 0; i < SP_NR_LOST; i++)
-		if (v->lost[i])
-			sp_jsonw_put_u64(&w, lost_keys[i], v->lost[i]);
-	sp_jsonw_end(&w);
+	sp_report_json_lost(&w, v);
 	sp_jsonw_end(&w);
 	sp_jsonw_line(&w);
 	return sp_out_finish(&out);

@@ -74,6 +74,8 @@ golden trace-kernel.txt seep kernel --replay "$(recording kernel)"
 golden trace.json seep trace --replay "$(recording growing)" --json -a --top 2 1 2
 echo 'leak:^fibonacci$' >"$tmp/supp"
 golden report-suppressed.txt seep report "$(recording classic)" --suppressions "$tmp/supp"
+golden diff-times.txt seep diff "$(recording growing)" --top 2
+golden diff.json seep diff --json --from 1s --to 2s "$(recording growing)"
 golden trace-colour.txt seep trace --replay "$(recording classic)" --color always
 
 # ---- refusals ----
@@ -96,6 +98,15 @@ refused 2 "say --fail-on-leak -- CMD, without COUNT" seep trace --fail-on-leak 1
 refused 2 "cannot read the suppressions in /nonexistent" seep trace --replay "$(recording classic)" --suppressions /nonexistent
 echo race:foo >"$tmp/supp"
 refused 2 ":1: 'race:foo' is not a suppression; a line is leak:PATTERN" seep report "$(recording classic)" --suppressions "$tmp/supp"
+
+refused 2 "give two recordings" seep diff
+refused 3 "cannot read /nonexistent" seep diff "$(recording classic)" /nonexistent
+refused 2 "ends before the time that --to asks for" seep diff "$(recording growing)" --to 10h
+
+# ---- a gate ----
+"$build/seep" diff "$(recording growing)" --fail-over 199K >"$tmp/out" 2>&1
+[ $? -eq 1 ] || fail "200 KiB grew, but --fail-over 199K did not say so"
+"$build/seep" diff "$(recording growing)" --fail-over 200K >"$tmp/out" 2>&1 || fail "no more than 200 KiB grew, but --fail-over 200K failed"
 
 # ---- where the results go ----
 "$build/seep" trace --replay "$(recording cache)" 2>"$tmp/err" | head -1 >"$tmp/out"
