@@ -104,3 +104,20 @@ def jemalloc_knows_every_block_of_redis(env):
     if "jemalloc" not in seen.models:
         raise Skip("this redis-server has another allocator")
     check_exact(seen, "jemalloc")
+
+
+def check_musl(env, name, own):
+    pid, recording, truth = mixed(env, [tool_path(env, name)])
+    seen = walk(env, pid, recording)
+    check_exact(seen, "musl", own)
+    check_leaks(seen, truth)
+
+
+@test(per_engine=False)
+def musl_knows_every_block(env):
+    check_musl(env, "heapmix-musl", own=1)  # pthread_atfork() takes one past the recorder
+
+
+@test(per_engine=False)
+def musl_linked_statically(env):
+    check_musl(env, "heapmix-musl-static", own=0)

@@ -156,6 +156,8 @@ void NAME(free)(void *p)
 void *NAME(calloc)(size_t nr, size_t size)
 {
 	void *p = REAL(calloc)(nr, size);
+	if (p)
+		take(p); /* a static musl's calloc comes through malloc above */
 	add(p, nr * size);
 	return p;
 }

@@ -220,9 +220,82 @@ static struct image *image_jemalloc_5_2(void)
 	return image_jemalloc(&je_5_2);
 }
 
+/* ---- musl ---- */
+
+#define MU_DATA   UINT64_C(0x555555000000)
+#define MU_AREA   UINT64_C(0x555556000000)
+#define MU_HEAP   UINT64_C(0x7ffff0000000)
+#define MU_SECRET UINT64_C(0x8a5cd789635d2dff)
+
+enum { MU_CONTEXT = 0x100, MU_USAGE = 464, MU_CLASS_496 = 15, MU_CLASS_16 = 0, MU_CLASS_MAPPED = 63 };
+
+static void mu_meta(struct image *im, unsigned nr, uint64_t mem, uint32_t avail, uint32_t freed, unsigned last,
+		    unsigned class, unsigned pages)
+{
+	uint64_t meta = MU_AREA + 24 + nr * 40u;
+
+	image_set(im, meta + 16, mem);
+	image_set(im, meta + 24, avail | (uint64_t)freed << 32);
+	image_set(im, meta + 32, last | 32 | (uint64_t) class << 6 | (uint64_t)pages << 12);
+	image_set(im, mem, meta);
+	if (class != MU_CLASS_MAPPED)
+		image_set(im, MU_DATA + MU_CONTEXT + MU_USAGE + class * 8u, last + 1);
+}
+
+static void mu_header(struct image *im, uint64_t block, unsigned slot, unsigned bits, uint64_t distance)
+{
+	unsigned char *h = image_at(im, block - 4);
+
+	h[1] = (unsigned char)(slot | bits << 5);
+	h[2] = (unsigned char)(distance / 16);
+	h[3] = (unsigned char)(distance / 16 >> 8);
+}
+
+/*
+ * Eight slots of 496 bytes: a block, one that is aligned, a group of 16-byte slots, what was freed, what was never
+ * used; and a block with pages of its own.
+ */
+static struct image *image_musl(void)
+{
+	struct image *im = calloc(1, sizeof(*im));
+	uint64_t slots = MU_HEAP + 16, nested = slots + 2 * 496, mapped = MU_HEAP + 4 * IMAGE_PAGE;
+	uint64_t context = MU_DATA + MU_CONTEXT;
+
+	image_map(im, MU_DATA, 2 * IMAGE_PAGE, "/lib/ld-musl-x86_64.so.1");
+	image_map(im, MU_AREA, IMAGE_PAGE, "[heap]");
+	image_map(im, MU_HEAP, 6 * IMAGE_PAGE, "");
+	image_done(im, "musl");
+	image_set(im, context, MU_SECRET);
+	image_set(im, context + 8, 1);
+	image_set(im, context + 24, MU_AREA + 24 + 3 * 40);
+	image_set(im, context + 56, MU_AREA);
+	image_set(im, context + 64, MU_AREA);
+	image_set(im, MU_AREA, MU_SECRET);
+	image_set(im, MU_AREA + 16, 101);
+	mu_meta(im, 0, MU_HEAP, 0xf0, 8, 7, MU_CLASS_496, 1);
+	mu_header(im, slots, 0, 2, 0);
+	mu_header(im, slots + 496, 1, 7, 48);
+	mu_header(im, slots + 496 + 48, 1, 0, 496 + 48);
+	mu_header(im, nested, 2, 6, 2 * 496);
+	mu_meta(im, 1, nested, 0x3ffffffc, 2, 29, MU_CLASS_16, 0);
+	mu_header(im, nested + 16, 0, 0, 0);
+	mu_meta(im, 2, mapped, 0, 0, 0, MU_CLASS_MAPPED, 2);
+	mu_header(im, mapped + 16, 0, 5, 0);
+	image_set(im, mapped + 2 * IMAGE_PAGE - 8, UINT64_C(100) << 32);
+	image_used(im, slots);
+	image_used(im, slots + 496 + 48);
+	image_used(im, nested + 16);
+	image_used(im, mapped + 16);
+	image_freed(im, slots + 496);
+	image_freed(im, nested);
+	image_freed(im, nested + 32);
+	image_freed(im, slots + 3 * 496);
+	return im;
+}
+
 /* ---- all of them ---- */
 
-static struct image *(*const image_makers[])(void) = {image_jemalloc_5_3, image_jemalloc_5_2};
+static struct image *(*const image_makers[])(void) = {image_jemalloc_5_3, image_jemalloc_5_2, image_musl};
 
 enum { IMAGE_MAX_HOT = 4096 };
 
