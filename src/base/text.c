@@ -3,6 +3,7 @@
 #include "base/text.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -186,4 +187,27 @@ const char *sp_text_printable(char *dst, size_t size, const char *src)
 	}
 	dst[at] = '\0';
 	return dst;
+}
+
+void sp_words_add(struct sp_words *w, const char *fmt, ...)
+{
+	va_list args;
+	int n;
+
+	va_start(args, fmt);
+	n = vsnprintf(w->buf + w->len, w->size - w->len, fmt, args);
+	va_end(args);
+	if (n > 0)
+		w->len += (size_t)n < w->size - w->len ? (size_t)n : w->size - w->len - 1;
+}
+
+const char *sp_text_command(char *buf, size_t size, const char *pattern, int number)
+{
+	const char *mark = strstr(pattern, "%d");
+
+	if (mark)
+		snprintf(buf, size, "%.*s%d%s", (int)(mark - pattern), pattern, number, mark + 2);
+	else
+		snprintf(buf, size, "%s", pattern);
+	return buf;
 }

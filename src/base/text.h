@@ -32,6 +32,19 @@ size_t sp_text_decode(const unsigned char *s, uint32_t *ret_cp);
  */
 const char *sp_text_printable(char *dst, size_t size, const char *src);
 
+/* Text that is put together in a buffer of fixed size; what does not fit is cut off. {buf, size, 0} begins one. */
+struct sp_words {
+	char *buf;
+	size_t size, len;
+};
+void sp_words_add(struct sp_words *w, const char *fmt, ...) sp_printf(2, 3);
+
+/* sp_text_bytes() in a buffer that lives as long as the statement's block. */
+#define SP_BYTES(bytes) sp_text_bytes((char[16]){""}, 16, bytes)
+
+/* A command of a table with a number for its "%d", which need not be there. Returns buf. */
+const char *sp_text_command(char *buf, size_t size, const char *pattern, int number);
+
 /*
  * Splits a command line as a shell would (quotes, backslashes; no expansion of any kind).
  * *ret_argv is NULL-terminated and one allocation: free() it. -EINVAL: an open quote; -ENOMEM.

@@ -7,7 +7,6 @@
  *
  * Its parts: what `free` did, what took it, how that goes on, what the page cache did, what else is worth a word.
  */
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -39,40 +38,14 @@ const char *sp_text_rate(char *buf, size_t size, double bytes_per_second)
 
 /* ---- pieces ---- */
 
-struct text {
-	char *buf;
-	size_t size, len;
-};
+/* Of a change without its sign. */
+#define SIZE(bytes) SP_BYTES((int64_t)(bytes) < 0 ? -(uint64_t)(bytes) : (uint64_t)(bytes))
 
-static sp_printf(2, 3) void add(struct text *t, const char *fmt, ...)
-{
-	va_list args;
-	int n;
-
-	va_start(args, fmt);
-	n = vsnprintf(t->buf + t->len, t->size - t->len, fmt, args);
-	va_end(args);
-	if (n > 0)
-		t->len += (size_t)n < t->size - t->len ? (size_t)n : t->size - t->len - 1;
-}
-
-/* sp_text_bytes of a change without its sign, in a buffer of the caller. */
-struct amount {
-	char text[16];
-};
-
-static const char *size_of(struct amount *a, int64_t bytes)
-{
-	return sp_text_bytes(a->text, sizeof(a->text), bytes < 0 ? -(uint64_t)bytes : (uint64_t)bytes);
-}
-
-#define SIZE(bytes) size_of(&(struct amount){""}, bytes)
-
-static void add_name(struct text *t, const struct sp_suspect *s)
+static void add_name(struct sp_words *t, const struct sp_suspect *s)
 {
 	char comm[32];
 
-	add(t, "%s[%d]", sp_text_printable(comm, sizeof(comm), s->ps.comm), (int)s->ps.pid);
+	sp_words_add(t, "%s[%d]", sp_text_printable(comm, sizeof(comm), s->ps.comm), (int)s->ps.pid);
 }
 
 static bool is_noise(const struct sp_diagnosis *v, int64_t change)
@@ -82,15 +55,15 @@ static bool is_noise(const struct sp_diagnosis *v, int64_t change)
 
 /* ---- what free did ---- */
 
-static void add_free(struct text *t, const struct sp_diagnosis *v)
+static void add_free(struct sp_words *t, const struct sp_diagnosis *v)
 {
 	char span[16];
 
 	sp_text_duration(span, sizeof(span), v->span_ns + 500000000u);
 	if (is_noise(v, v->free_bytes))
-		add(t, "free did not change in %s", span);
+		sp_words_add(t, "free did not change in %s", span);
 	else
-		add(t, "free %s %s in %s", v->free_bytes < 0 ? "fell" : "rose", SIZE(v->free_bytes), span);
+		sp_words_add(t, "free %s %s in %s", v->free_bytes < 0 ? "fell" : "rose", SIZE(v->free_bytes), span);
 }
 
 /* Could `free` have fallen for that reason alone? Then the reason may stand behind a colon. */
@@ -100,9 +73,9 @@ static bool explains(const struct sp_diagnosis *v)
 	       v->amount_bytes <= -v->free_bytes + (int64_t)v->noise_bytes;
 }
 
-static void add_link(struct text *t, const struct sp_diagnosis *v)
+static void add_link(struct sp_words *t, const struct sp_diagnosis *v)
 {
-	add(t, explains(v) ? ": " : v->free_bytes < 0 && !is_noise(v, v->free_bytes) ? "; " : ", but ");
+	sp_words_add(t, explains(v) ? ": " : v->free_bytes < 0 && !is_noise(v, v->free_bytes) ? "; " : ", but ");
 }
 
 /* ---- what took it ---- */
@@ -112,83 +85,85 @@ static const char *verb(const struct sp_diagnosis *v)
 	return explains(v) ? "is" : "went to";
 }
 
-static void add_pace(struct text *t, const struct sp_suspect *s)
+static void add_pace(struct sp_words *t, const struct sp_suspect *s)
 {
 	char rate[24], span[16];
 
 	if (s->is_growing && s->per_second > 0)
-		add(t, ", still growing %s", sp_text_rate(rate, sizeof(rate), s->per_second));
+		sp_words_add(t, ", still growing %s", sp_text_rate(rate, sizeof(rate), s->per_second));
 	else if (s->is_new)
-		add(t, ", started %s ago", sp_text_duration(span, sizeof(span), s->seen_ns));
+		sp_words_add(t, ", started %s ago", sp_text_duration(span, sizeof(span), s->seen_ns));
 }
 
-static void add_process(struct text *t, const struct sp_diagnosis *v)
+static void add_process(struct sp_words *t, const struct sp_diagnosis *v)
 {
 	char span[16];
 
-	add(t, "%s %s anonymous memory of ", SIZE(v->amount_bytes), verb(v));
+	sp_words_add(t, "%s %s anonymous memory of ", SIZE(v->amount_bytes), verb(v));
 	add_name(t, &v->who);
 	if (v->cause == SP_CAUSE_PROCESS)
 		add_pace(t, &v->who);
 	else
-		add(t, ", which has not grown for %s: a cache that is full looks like this",
-		    sp_text_duration(span, sizeof(span), v->who.quiet_ns));
+		sp_words_add(t, ", which has not grown for %s: a cache that is full looks like this",
+			     sp_text_duration(span, sizeof(span), v->who.quiet_ns));
 }
 
-static void add_slow(struct text *t, const struct sp_diagnosis *v)
+static void add_slow(struct sp_words *t, const struct sp_diagnosis *v)
 {
 	char rate[24];
 
 	add_name(t, &v->who);
-	add(t, " grows steadily: %s of anonymous memory, %s", SIZE(v->amount_bytes),
-	    sp_text_rate(rate, sizeof(rate), v->who.per_second));
+	sp_words_add(t, " grows steadily: %s of anonymous memory, %s", SIZE(v->amount_bytes),
+		     sp_text_rate(rate, sizeof(rate), v->who.per_second));
 }
 
-static void add_crowd(struct text *t, const struct sp_diagnosis *v)
+static void add_crowd(struct sp_words *t, const struct sp_diagnosis *v)
 {
 	char comm[32];
 
-	add(t, "%s %s anonymous memory of %u processes named %s", SIZE(v->amount_bytes), verb(v), v->nr_members,
-	    sp_text_printable(comm, sizeof(comm), v->who.ps.comm));
+	sp_words_add(t, "%s %s anonymous memory of %u processes named %s", SIZE(v->amount_bytes), verb(v),
+		     v->nr_members, sp_text_printable(comm, sizeof(comm), v->who.ps.comm));
 	if (v->parent)
-		add(t, ", children of process %d", (int)v->parent);
+		sp_words_add(t, ", children of process %d", (int)v->parent);
 }
 
-static void add_anonymous(struct text *t, const struct sp_diagnosis *v)
+static void add_anonymous(struct sp_words *t, const struct sp_diagnosis *v)
 {
-	add(t, "%s %s anonymous memory of ", SIZE(v->amount_bytes), verb(v));
+	sp_words_add(t, "%s %s anonymous memory of ", SIZE(v->amount_bytes), verb(v));
 	if (v->cause == SP_CAUSE_UNSEEN) {
-		add(t, "processes that cannot be seen from here (another pid namespace, hidepid) or that have ended");
+		sp_words_add(
+		    t, "processes that cannot be seen from here (another pid namespace, hidepid) or that have ended");
 		return;
 	}
-	add(t, "many processes, none of which has half of it");
+	sp_words_add(t, "many processes, none of which has half of it");
 	if (v->has_who) {
-		add(t, "; the most, %s, is ", SIZE(v->who.growth_bytes));
+		sp_words_add(t, "; the most, %s, is ", SIZE(v->who.growth_bytes));
 		add_name(t, &v->who);
 	}
 }
 
-static void add_shared(struct text *t, const struct sp_diagnosis *v)
+static void add_shared(struct sp_words *t, const struct sp_diagnosis *v)
 {
-	add(t, "%s %s shared memory", SIZE(v->amount_bytes), verb(v));
+	sp_words_add(t, "%s %s shared memory", SIZE(v->amount_bytes), verb(v));
 	if (v->cause == SP_CAUSE_SHMEM_ORPHAN) {
-		add(t, " that no process maps (a SysV segment, a file on a tmpfs, a memfd)");
+		sp_words_add(t, " that no process maps (a SysV segment, a file on a tmpfs, a memfd)");
 		return;
 	}
-	add(t, " that ");
+	sp_words_add(t, " that ");
 	add_name(t, &v->who);
-	add(t, " maps");
+	sp_words_add(t, " maps");
 }
 
-static void add_reserved(struct text *t, const struct sp_suspect *s, uint64_t bytes)
+static void add_reserved(struct sp_words *t, const struct sp_suspect *s, uint64_t bytes)
 {
 	add_name(t, s);
-	add(t, " reserved %s of address space and touched next to nothing of it: no memory is gone until it does",
-	    SIZE((int64_t)bytes));
+	sp_words_add(t,
+		     " reserved %s of address space and touched next to nothing of it: no memory is gone until it does",
+		     SIZE((int64_t)bytes));
 }
 
 /* Kinds of memory that no process holds. */
-static void add_kernel(struct text *t, const struct sp_diagnosis *v, const struct sp_diagnosis_more *more)
+static void add_kernel(struct sp_words *t, const struct sp_diagnosis *v, const struct sp_diagnosis_more *more)
 {
 	static const char *const words[SP_NR_CAUSE] = {
 	    [SP_CAUSE_SLAB_GIVES] = "reclaimable slab of the kernel, which it gives back when memory is short",
@@ -200,12 +175,12 @@ static void add_kernel(struct text *t, const struct sp_diagnosis *v, const struc
 	    [SP_CAUSE_OTHER] = "the kernel's own, in no counter of /proc/meminfo (drivers, network, vmalloc)",
 	};
 
-	add(t, "%s %s %s", SIZE(v->amount_bytes), verb(v), words[v->cause]);
+	sp_words_add(t, "%s %s %s", SIZE(v->amount_bytes), verb(v), words[v->cause]);
 	if (more->slab && (v->cause == SP_CAUSE_SLAB || v->cause == SP_CAUSE_SLAB_GIVES))
-		add(t, "; %s alone grew %s", more->slab, SIZE(more->slab_bytes));
+		sp_words_add(t, "; %s alone grew %s", more->slab, SIZE(more->slab_bytes));
 }
 
-static void add_cause(struct text *t, const struct sp_diagnosis *v, const struct sp_diagnosis_more *more)
+static void add_cause(struct sp_words *t, const struct sp_diagnosis *v, const struct sp_diagnosis_more *more)
 {
 	switch (v->cause) {
 	case SP_CAUSE_PROCESS:
@@ -226,7 +201,7 @@ static void add_cause(struct text *t, const struct sp_diagnosis *v, const struct
 		add_reserved(t, &v->who, (uint64_t)v->amount_bytes);
 		break;
 	case SP_CAUSE_CACHE:
-		add(t, "no leak: the page cache grew %s; the kernel gives it back", SIZE(v->amount_bytes));
+		sp_words_add(t, "no leak: the page cache grew %s; the kernel gives it back", SIZE(v->amount_bytes));
 		break;
 	case SP_CAUSE_SHMEM_MAPPED:
 	case SP_CAUSE_SHMEM_ORPHAN:
@@ -239,14 +214,14 @@ static void add_cause(struct text *t, const struct sp_diagnosis *v, const struct
 
 /* ---- what else ---- */
 
-static void add_cache(struct text *t, const struct sp_diagnosis *v)
+static void add_cache(struct sp_words *t, const struct sp_diagnosis *v)
 {
 	if (v->cause == SP_CAUSE_CACHE)
 		return;
 	if (is_noise(v, v->cache_bytes))
-		add(t, "; page cache did not change");
+		sp_words_add(t, "; page cache did not change");
 	else
-		add(t, "; page cache %s %s", v->cache_bytes < 0 ? "gave back" : "grew", SIZE(v->cache_bytes));
+		sp_words_add(t, "; page cache %s %s", v->cache_bytes < 0 ? "gave back" : "grew", SIZE(v->cache_bytes));
 }
 
 #define FAR_SECONDS (7 * 86400.0)
@@ -267,15 +242,16 @@ static uint64_t room_of(const struct sp_cgroup_limit *l)
 	return l->limit_bytes > used ? l->limit_bytes - used : 0;
 }
 
-static void add_cgroup(struct text *t, const char *cgroup, const struct sp_cgroup_limit *l)
+static void add_cgroup(struct sp_words *t, const char *cgroup, const struct sp_cgroup_limit *l)
 {
-	add(t, "; its cgroup %s has %s left of %s", cgroup, SIZE((int64_t)room_of(l)), SIZE((int64_t)l->limit_bytes));
+	sp_words_add(t, "; its cgroup %s has %s left of %s", cgroup, SIZE((int64_t)room_of(l)),
+		     SIZE((int64_t)l->limit_bytes));
 	if (l->oom_kills)
-		add(t, " (%llu killed so far)", (unsigned long long)l->oom_kills);
+		sp_words_add(t, " (%llu killed so far)", (unsigned long long)l->oom_kills);
 }
 
 /* When it will be over: the cgroup's limit or the machine's memory, whichever comes first. */
-static void add_future(struct text *t, const struct sp_diagnosis *v, const struct sp_diagnosis_more *more)
+static void add_future(struct sp_words *t, const struct sp_diagnosis *v, const struct sp_diagnosis_more *more)
 {
 	const struct sp_suspect *s = v->has_steady ? &v->steady : v->has_who ? &v->who : NULL;
 	double pace = s && s->is_growing ? s->per_second : 0;
@@ -287,49 +263,50 @@ static void add_future(struct text *t, const struct sp_diagnosis *v, const struc
 	if (more->cgroup)
 		add_cgroup(t, more->cgroup, &more->limit);
 	if (has_limit && limit_ns <= machine_ns)
-		add(t, ": full in %s at this rate", sp_text_duration(span, sizeof(span), limit_ns));
+		sp_words_add(t, ": full in %s at this rate", sp_text_duration(span, sizeof(span), limit_ns));
 	else if (has_end)
-		add(t, "; at this rate the machine is full in %s", sp_text_duration(span, sizeof(span), machine_ns));
+		sp_words_add(t, "; at this rate the machine is full in %s",
+			     sp_text_duration(span, sizeof(span), machine_ns));
 }
 
-static void add_besides(struct text *t, const struct sp_diagnosis *v, const struct sp_diagnosis_more *more)
+static void add_besides(struct sp_words *t, const struct sp_diagnosis *v, const struct sp_diagnosis_more *more)
 {
 	char rate[24];
 
 	if (v->has_steady) {
-		add(t, "; and ");
+		sp_words_add(t, "; and ");
 		add_name(t, &v->steady);
-		add(t, " grows steadily, %s, %s", SIZE(v->steady.growth_bytes),
-		    sp_text_rate(rate, sizeof(rate), v->steady.per_second));
+		sp_words_add(t, " grows steadily, %s, %s", SIZE(v->steady.growth_bytes),
+			     sp_text_rate(rate, sizeof(rate), v->steady.per_second));
 	}
 	add_future(t, v, more);
 	if (v->has_reserved) {
-		add(t, "; ");
+		sp_words_add(t, "; ");
 		add_reserved(t, &v->reserved, v->reserved_bytes);
 	}
 	if (more->full_cgroup)
-		add(t, "; cgroup %s is nearly full: %s left of %s", more->full_cgroup,
-		    SIZE((int64_t)room_of(&more->full)), SIZE((int64_t)more->full.limit_bytes));
+		sp_words_add(t, "; cgroup %s is nearly full: %s left of %s", more->full_cgroup,
+			     SIZE((int64_t)room_of(&more->full)), SIZE((int64_t)more->full.limit_bytes));
 	if (more->waited_percent)
-		add(t, "; tasks waited for memory %u %% of the time", more->waited_percent);
+		sp_words_add(t, "; tasks waited for memory %u %% of the time", more->waited_percent);
 	if (!is_noise(v, v->total_bytes))
-		add(t, "; the machine itself became %s %s", SIZE(v->total_bytes),
-		    v->total_bytes < 0 ? "smaller" : "larger");
+		sp_words_add(t, "; the machine itself became %s %s", SIZE(v->total_bytes),
+			     v->total_bytes < 0 ? "smaller" : "larger");
 }
 
 const char *sp_triage_sentence(const struct sp_diagnosis *v, const struct sp_diagnosis_more *more, char *buf,
 			       size_t size)
 {
-	struct text t = {.buf = buf, .size = size};
+	struct sp_words t = {.buf = buf, .size = size};
 
 	buf[0] = '\0';
 	if (v->cause == SP_CAUSE_TOO_SHORT) {
-		add(&t, "one look cannot tell what changes: ask for two or more");
+		sp_words_add(&t, "one look cannot tell what changes: ask for two or more");
 		return buf;
 	}
 	add_free(&t, v);
 	if (v->cause == SP_CAUSE_NOTHING || v->cause == SP_CAUSE_EASED) {
-		add(&t, ", and no process grows steadily: no leak to be seen");
+		sp_words_add(&t, ", and no process grows steadily: no leak to be seen");
 	} else {
 		add_link(&t, v);
 		add_cause(&t, v, more);
@@ -361,11 +338,6 @@ const char *sp_triage_next(const struct sp_diagnosis *v, char *buf, size_t size)
 	bool steady = is_steady_first(v);
 	enum sp_cause cause = steady ? SP_CAUSE_SLOW : v->cause;
 	int pid = (int)(steady ? v->steady.ps.pid : cause == SP_CAUSE_CROWD ? v->parent : v->who.ps.pid);
-	const char *next = causes[cause].next, *mark = strstr(next, "%d");
 
-	if (mark)
-		snprintf(buf, size, "%.*s%d%s", (int)(mark - next), next, pid, mark + 2);
-	else
-		snprintf(buf, size, "%s", next);
-	return buf;
+	return sp_text_command(buf, size, causes[cause].next, pid);
 }
