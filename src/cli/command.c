@@ -5,12 +5,21 @@
 
 #include "cli/command.h"
 
-const struct sp_command *const sp_commands[] = {
-    &sp_command_top,  &sp_command_trace,  &sp_command_shm,     &sp_command_record, &sp_command_report,
-    &sp_command_diff, &sp_command_kernel, &sp_command_memleak, &sp_command_help,   NULL};
+const struct sp_command *const sp_commands[] = {&sp_command_top,
+						&sp_command_map,
+						&sp_command_trace,
+						&sp_command_shm,
+						&sp_command_record,
+						&sp_command_report,
+						&sp_command_diff,
+						&sp_command_kernel,
+						&sp_command_memleak,
+						&sp_command_help,
+						NULL};
 
 static const struct sp_example examples[] = {
     {"top", "where the machine's memory goes, and the command to type next"},
+    {"map redis-server", "where redis-server's memory is, and what of it can leak"},
     {"trace redis-server", "what redis-server has allocated and not freed, by call path, every 5 seconds"},
     {"trace -a --older 0 1234 2 3", "the same for process 1234 with every block, three times, 2 seconds apart"},
     {"trace 1 -- ./app --port 80", "start ./app and watch it from its first instruction, every second"},

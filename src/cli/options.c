@@ -51,7 +51,8 @@ static const struct sp_choice formats[] = {
 #define M           SP_FOR_MEMLEAK
 #define SHM         SP_FOR_SHM
 #define TOP         SP_FOR_TOP
-#define ALL         (SP_FOR_SEEP | T | K | M | SHM | TOP | R | P | D | SP_FOR_HELP)
+#define MAP         SP_FOR_MAP
+#define ALL         (SP_FOR_SEEP | T | K | M | SHM | TOP | MAP | R | P | D | SP_FOR_HELP)
 #define R           SP_FOR_RECORD
 #define P           SP_FOR_REPORT
 #define D           SP_FOR_DIFF
@@ -64,6 +65,7 @@ const struct sp_opt sp_opts[] = {
     /* words in their places */
     {"PID|NAME", "PID|NAME", 0, STRING(target), NULL, T | R, ATTACH_WORD,
      "the process to watch, or the name of its program"},
+    {"PID|NAME", "PID|NAME", 0, STRING(target), NULL, MAP, WORD, "the process to look at, or the name of its program"},
     {"FILE|PID", "FILE|PID", 0, STRING(target), NULL, P, WORD, "a recording, or a process to watch for a while"},
     {"FILE", "FILE", 0, STRING(target), NULL, D, WORD, "a recording"},
     {"FILE", "FILE", 0, STRING(second), NULL, D, WORD, "the recording to compare it with; without it, its own end"},
@@ -71,7 +73,9 @@ const struct sp_opt sp_opts[] = {
      "seconds between two reports; 500ms, 2m and 1h work too"},
     {"INTERVAL", "INTERVAL", 0, DURATION(interval_ns, 100 * NS_PER_MS, NS_PER_SEC), "3", TOP, WORD,
      "seconds between two looks; 500ms, 2m and 1h work too"},
-    {"COUNT", "COUNT", 0, U64(count, 1, UINT64_MAX), NULL, TOP, WORD,
+    {"INTERVAL", "INTERVAL", 0, DURATION(interval_ns, 100 * NS_PER_MS, NS_PER_SEC), NULL, MAP, WORD,
+     "seconds between two looks; 500ms, 2m and 1h work too; without it, one look"},
+    {"COUNT", "COUNT", 0, U64(count, 1, UINT64_MAX), NULL, TOP | MAP, WORD,
      "how many looks to take, the first at once; without it, until interrupted"},
     {"COUNT", "COUNT", 0, U64(count, 1, UINT64_MAX), NULL, T | K | M, WORD,
      "how many reports to print before ending; without it, until interrupted"},
@@ -120,6 +124,8 @@ const struct sp_opt sp_opts[] = {
     {"show-allocs", NULL, 'a', FLAG(list), NULL, M, 0, "print the address and size of each outstanding block"},
     {"list", NULL, 'a', FLAG(list), NULL, T | K | P, 0, "print the blocks of each call path: address, size, age"},
     {"top", "N", 'T', U64(top, 0, 1000000), "10", T | K | M | P | D, 0, "how many call paths to print; 0: all"},
+    {"verbose", NULL, 'v', FLAG(list), NULL, MAP, 0, "print each mapping, too: what it is and whose"},
+    {"no-heap", NULL, 0, FLAG(no_heap), NULL, MAP, 0, "do not look inside the heap: quicker, reads none of its memory"},
     {"batch", NULL, 'b', FLAG(batch), NULL, TOP, 0, "print lines as vmstat does, on a terminal, too"},
     {"top", "N", 'T', U64(top, 0, 1000000), "10", TOP, 0, "how many processes to print; 0: all, at most 1000"},
     {"filter", "TEXT", 'f', STRING(filter), NULL, TOP, 0,
@@ -149,11 +155,11 @@ const struct sp_opt sp_opts[] = {
      "had "
      "not freed when it ended, or with CMD's own status when that is not 0"},
     {"show-pc", NULL, 0, FLAG(show_pc), NULL, M, 0, "print the address of each frame, as newer bcc does"},
-    {"json", NULL, 0, FLAG(json), NULL, T | K | SHM | TOP | P | D, 0,
+    {"json", NULL, 0, FLAG(json), NULL, T | K | SHM | TOP | MAP | P | D, 0,
      "print each report as one JSON object on one line"},
     {"format", "FORMAT", 0, CHOICE(format, formats), "text", T | P, 0,
      "how to print a report; folded (for flame graphs) and pprof hold every call path, and only of the last report"},
-    {"color", "WHEN", 0, CHOICE(color, colors), "auto", T | K | P | D | TOP, 0,
+    {"color", "WHEN", 0, CHOICE(color, colors), "auto", T | K | P | D | TOP | MAP, 0,
      "colours; auto: on a terminal, unless NO_COLOR is set"},
     {"debuginfod", NULL, 0, FLAG(debuginfod), NULL, T | R | P, 0,
      "ask the servers in DEBUGINFOD_URLS for missing debug information"},

@@ -17,6 +17,7 @@ enum sp_for {
 	SP_FOR_HELP = 1 << 4,
 	SP_FOR_SHM = 1 << 5,
 	SP_FOR_TOP = 1 << 6,
+	SP_FOR_MAP = 1 << 7,
 	SP_FOR_RECORD = 1 << 10,
 	SP_FOR_REPORT = 1 << 11,
 	SP_FOR_DIFF = 1 << 12,
@@ -35,7 +36,7 @@ struct sp_args {
 	bool percpu, wa_missing_free;
 	bool debuginfod, no_lines, resident;
 	bool all;
-	bool batch, fail_on_leak;
+	bool batch, no_heap, fail_on_leak;
 	const char *target, *second, *command, *object, *symbols_prefix, *replay, *topic, *filter, *output,
 	    *suppressions;
 	uint64_t interval_ns, count;

@@ -47,6 +47,22 @@ static void fill_dynamic(const struct phdrs *ph, struct sp_image *img)
 		img->nr_dyn = MAX_DYN;
 }
 
+/* Linkers write one such segment; with several, from the first to the last. */
+static void fill_data(const struct phdrs *ph, struct sp_image *img)
+{
+	for (uint64_t i = 0; i < ph->nr; i++) {
+		const Elf64_Phdr *p = &ph->list[i];
+		uint64_t start = img->bias + p->p_vaddr, end;
+
+		if (p->p_type != PT_LOAD || !(p->p_flags & PF_W) || __builtin_add_overflow(start, p->p_memsz, &end))
+			continue;
+		if (!img->data_end || start < img->data_start)
+			img->data_start = start;
+		if (end > img->data_end)
+			img->data_end = end;
+	}
+}
+
 int sp_image_from_phdrs(const struct sp_rmem *mem, const struct sp_auxv *aux, struct sp_image *ret)
 {
 	struct sp_image img = {};
@@ -86,6 +102,7 @@ int sp_image_from_header(const struct sp_rmem *mem, uint64_t base, struct sp_ima
 		return -ENOEXEC;
 	img.bias = base - (load->p_vaddr - load->p_offset);
 	fill_dynamic(&ph, &img);
+	fill_data(&ph, &img);
 	*ret = img;
 	return 0;
 }

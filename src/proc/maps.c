@@ -109,8 +109,7 @@ static bool strip_deleted(char *path)
 	return true;
 }
 
-/* "55f0-55f8 r-xp 00001000 fe:01 1234      /bin/cat", NUL-terminated; the path is changed in place. */
-static bool parse_line(char *line, struct sp_mapping *ret)
+bool sp_maps_parse_line(char *line, struct sp_mapping *ret)
 {
 	struct sp_mapping m = {};
 	const char *s = line;
@@ -160,7 +159,7 @@ static int parse_lines(char *text, size_t len, struct sp_vec *list)
 		if (!eol)
 			eol = end;
 		*eol = '\0';
-		if (parse_line(line, &m)) {
+		if (sp_maps_parse_line(line, &m)) {
 			int rc = sp_vec_push(list, &m);
 			if (rc == -ENOSPC)
 				break;

@@ -98,6 +98,12 @@ void sp_proc_unescape(char *path);
 /* The mappings of the process whose /proc/PID this is. */
 sp_must_check int sp_maps_read(int dirfd, struct sp_maps *ret);
 
+/*
+ * "55f0-55f8 r-xp 00001000 fe:01 1234      /bin/cat", NUL-terminated; ret->path points into it and is changed in place.
+ * False, and nothing changed: it is no such line.
+ */
+bool sp_maps_parse_line(char *line, struct sp_mapping *ret);
+
 /* As sp_maps_parse(); takes ownership of text, which must have a NUL at text[len]. */
 sp_must_check int sp_maps_parse_owned(char *text, size_t len, struct sp_maps *ret);
 
@@ -130,10 +136,11 @@ sp_must_check int sp_auxv_read(int dirfd, struct sp_auxv *ret);
 /* ---- ELF images in memory (image.c, dynsym.c) ---- */
 
 struct sp_image {
-	uint64_t base;    /* lowest address; 0 when unknown */
-	uint64_t bias;    /* add to a link-time address */
-	uint64_t dynamic; /* address of the dynamic section; 0: none */
-	uint64_t nr_dyn;  /* entries at most */
+	uint64_t base;                 /* lowest address; 0 when unknown */
+	uint64_t bias;                 /* add to a link-time address */
+	uint64_t dynamic;              /* address of the dynamic section; 0: none */
+	uint64_t nr_dyn;               /* entries at most */
+	uint64_t data_start, data_end; /* what may be written of it, bss included; 0, 0: nothing */
 };
 
 /* From program headers in memory (the executable's, by its auxv); from an ELF header in memory. */

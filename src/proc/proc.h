@@ -156,6 +156,36 @@ struct sp_range {
 /* Fills in `resident` of each range; cheapest in address order. A failure says nothing of any of them. */
 sp_must_check int sp_proc_resident(struct sp_proc *p, struct sp_range *list, size_t nr);
 
+/* ---- pages ---- */
+
+enum sp_page_kind {
+	SP_PAGE_NONE,    /* nothing: never touched, or an untouched page of a file */
+	SP_PAGE_OWN,     /* in memory, anonymous: the process wrote it */
+	SP_PAGE_FILE,    /* in memory, a page of a file or of shared memory */
+	SP_PAGE_SWAPPED, /* swapped out */
+};
+
+enum { SP_PAGEMAP_CACHE = 512 };
+
+/* pagemap of one process, with the entries read last. */
+struct sp_pagemap {
+	int fd;
+	unsigned nr;    /* entries */
+	uint64_t first; /* number of the page of entries[0] */
+	uint64_t entries[SP_PAGEMAP_CACHE];
+};
+
+/* proc_dirfd: /proc/PID. Needs the right to trace the process. 0 or -errno. */
+sp_must_check int sp_pagemap_open(int proc_dirfd, struct sp_pagemap *ret);
+void sp_pagemap_close(struct sp_pagemap *pm);
+void sp_pagemap_forget(struct sp_pagemap *pm); /* read anew: the process has run */
+
+/*
+ * What the page at addr is, and where the run of pages of its kind ends: addr < *ret_end <= end. Touches no page. Where
+ * nothing can be read: SP_PAGE_OWN up to end.
+ */
+enum sp_page_kind sp_pagemap_run(struct sp_pagemap *pm, uint64_t addr, uint64_t end, uint64_t *ret_end);
+
 /* ---- launch: a child of ours that has its libraries mapped but has run none of their code ---- */
 
 struct sp_launch; /* the stopped child */

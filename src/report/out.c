@@ -57,6 +57,25 @@ void sp_out_paint(struct sp_out *o, bool colour, enum sp_paint paint, const char
 		sp_out_puts(o, text);
 }
 
+const char *sp_out_brief(char *buf, size_t size, uint64_t bytes, const char *sign)
+{
+	char text[16], *blank;
+
+	sp_text_bytes(text, sizeof(text), bytes);
+	blank = strchr(text, ' ');
+	*blank = '\0';
+	snprintf(buf, size, "%s%s%.1s", sign, text, blank[1] == 'B' ? "" : blank + 1);
+	return buf;
+}
+
+const char *sp_out_brief_change(char *buf, size_t size, int64_t change)
+{
+	return sp_out_brief(buf, size, change < 0 ? -(uint64_t)change : (uint64_t)change,
+			    change < 0   ? "-"
+			    : change > 0 ? "+"
+					 : "");
+}
+
 int sp_out_finish(struct sp_out *o)
 {
 	if (o->err)

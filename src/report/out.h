@@ -24,6 +24,10 @@ enum sp_paint { SP_PAINT_BOLD, SP_PAINT_DIM, SP_PAINT_GROWS, SP_PAINT_SHRINKS };
 /* Text, coloured when `colour`. */
 void sp_out_paint(struct sp_out *o, bool colour, enum sp_paint paint, const char *text);
 
+/* "58.0M", "+2.0G": sp_text_bytes() for columns. 12 bytes are enough; return buf. */
+const char *sp_out_brief(char *buf, size_t size, uint64_t bytes, const char *sign);
+const char *sp_out_brief_change(char *buf, size_t size, int64_t change);
+
 /* Flushes. Returns 0 or the first -errno. */
 sp_must_check int sp_out_finish(struct sp_out *o);
 

@@ -44,28 +44,6 @@ void sp_top_put_line(struct sp_out *out, const struct sp_vmstat_line *line)
 	}
 }
 
-/* ---- sizes ---- */
-
-/* "58.0M", "+2.0G": sp_text_bytes() for columns; 12 bytes are enough. */
-static const char *brief(char *buf, size_t size, uint64_t bytes, const char *sign)
-{
-	char text[16], *blank;
-
-	sp_text_bytes(text, sizeof(text), bytes);
-	blank = strchr(text, ' ');
-	*blank = '\0';
-	snprintf(buf, size, "%s%s%.1s", sign, text, blank[1] == 'B' ? "" : blank + 1);
-	return buf;
-}
-
-static const char *brief_change(char *buf, size_t size, int64_t change)
-{
-	return brief(buf, size, change < 0 ? -(uint64_t)change : (uint64_t)change,
-		     change < 0   ? "-"
-		     : change > 0 ? "+"
-				  : "");
-}
-
 /* ---- changes ---- */
 
 void sp_top_put_change(struct sp_out *out, const struct sp_top_view *v, unsigned nr, bool colour)
@@ -76,8 +54,8 @@ void sp_top_put_change(struct sp_out *out, const struct sp_top_view *v, unsigned
 	bool is_much = change >= (int64_t)v->verdict.noise_bytes || change <= -(int64_t)v->verdict.noise_bytes;
 	char size[20], diff[20], cell[24];
 
-	sp_out_printf(out, "%-20s %8s ", words, brief(size, sizeof(size), now, ""));
-	snprintf(cell, sizeof(cell), "%9s", brief_change(diff, sizeof(diff), change));
+	sp_out_printf(out, "%-20s %8s ", words, sp_out_brief(size, sizeof(size), now, ""));
+	snprintf(cell, sizeof(cell), "%9s", sp_out_brief_change(diff, sizeof(diff), change));
 	/* Free memory that falls is the same news as another kind that grows. */
 	sp_out_paint(out, colour && is_much, (change > 0) == (nr > 0) ? SP_PAINT_GROWS : SP_PAINT_SHRINKS, cell);
 }
@@ -91,12 +69,13 @@ void sp_top_put_pressure(struct sp_out *out, const struct sp_top_view *v)
 	else
 		sp_out_puts(out, "waited for memory: this kernel does not count it");
 	if (v->now.swap_used)
-		sp_out_printf(out, "; swap %s", brief(used, sizeof(used), v->now.swap_used, ""));
+		sp_out_printf(out, "; swap %s", sp_out_brief(used, sizeof(used), v->now.swap_used, ""));
 	for (size_t i = 0; i < v->nr_cgroups; i++) {
 		const struct sp_cgroup_limit *l = &v->cgroups[i].limit;
 
-		sp_out_printf(out, "; %s %s of %s", v->cgroups[i].name, brief(used, sizeof(used), l->used_bytes, ""),
-			      brief(limit, sizeof(limit), l->limit_bytes, ""));
+		sp_out_printf(out, "; %s %s of %s", v->cgroups[i].name,
+			      sp_out_brief(used, sizeof(used), l->used_bytes, ""),
+			      sp_out_brief(limit, sizeof(limit), l->limit_bytes, ""));
 	}
 }
 
@@ -153,17 +132,17 @@ static void put_size(struct sp_out *out, bool known, uint64_t bytes)
 {
 	char text[20];
 
-	sp_out_printf(out, " %7s", known ? brief(text, sizeof(text), bytes, "") : "-");
+	sp_out_printf(out, " %7s", known ? sp_out_brief(text, sizeof(text), bytes, "") : "-");
 }
 
 static void put_pace(struct sp_out *out, const struct sp_suspect *s, bool colour)
 {
 	char growth[20], rate[20], cell[64];
 
-	snprintf(cell, sizeof(cell), " %8s", brief_change(growth, sizeof(growth), s->growth_bytes));
+	snprintf(cell, sizeof(cell), " %8s", sp_out_brief_change(growth, sizeof(growth), s->growth_bytes));
 	sp_out_paint(out, colour && s->is_steady, SP_PAINT_GROWS, cell);
 	if (s->per_second > 0)
-		sp_out_printf(out, " %8s", brief(rate, sizeof(rate), (uint64_t)(s->per_second * 60), "+"));
+		sp_out_printf(out, " %8s", sp_out_brief(rate, sizeof(rate), (uint64_t)(s->per_second * 60), "+"));
 	else
 		sp_out_printf(out, " %8s", "-");
 	if (s->confidence > 0)

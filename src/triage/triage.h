@@ -120,14 +120,14 @@ sp_must_check int sp_triage_suspects(const struct sp_triage *t, enum sp_suspect_
 	X(NOTHING, "nothing", "")                                                                                      \
 	X(EASED, "eased", "")                                                                                          \
 	X(PROCESS, "process", "seep trace %d")                                                                         \
-	X(SETTLED, "settled", "pmap -X %d")                                                                            \
+	X(SETTLED, "settled", "seep map %d")                                                                           \
 	X(SLOW, "slow", "seep trace %d")                                                                               \
 	X(CROWD, "crowd", "ps --ppid %d")                                                                              \
 	X(SPREAD, "spread", "seep top 3 100")                                                                          \
 	X(UNSEEN, "unseen", "")                                                                                        \
-	X(RESERVED, "reserved", "pmap -X %d")                                                                          \
+	X(RESERVED, "reserved", "seep map %d")                                                                         \
 	X(CACHE, "page_cache", "")                                                                                     \
-	X(SHMEM_MAPPED, "shared_mapped", "pmap -X %d")                                                                 \
+	X(SHMEM_MAPPED, "shared_mapped", "seep map %d")                                                                \
 	X(SHMEM_ORPHAN, "shared_unmapped", "seep shm")                                                                 \
 	X(SLAB_GIVES, "slab_reclaimable", "seep kernel")                                                               \
 	X(SLAB, "slab_unreclaimable", "seep kernel")                                                                   \

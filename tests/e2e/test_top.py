@@ -119,7 +119,7 @@ def a_cache_that_is_full_is_no_leak(env):
     top = start(env)
     h.command(f"settle {BIG}")
     v = top.wait_cause("settled", h.pid)
-    check_says(v, rf"of hog\[{h.pid}\], which has not grown for", f"pmap -X {h.pid}")
+    check_says(v, rf"of hog\[{h.pid}\], which has not grown for", f"seep map {h.pid}")
     check_equal(process(top.last(), h.pid)["trend"], "paused", "trend")
 
 
@@ -145,7 +145,7 @@ def address_space_that_is_not_touched_takes_nothing(env):
     if v["cause"] != "reserved":
         check(f"hog[{h.pid}] reserved 6.0 GiB" in v["sentence"], v["sentence"])
         raise Skip("other programs here took memory all the time: " + v["sentence"])
-    check_says(v, rf"hog\[{h.pid}\] reserved 6.0 GiB of address space and touched next to nothing", f"pmap -X {h.pid}")
+    check_says(v, rf"hog\[{h.pid}\] reserved 6.0 GiB of address space and touched next to nothing", f"seep map {h.pid}")
 
 
 # ---- what no process holds ----
@@ -224,7 +224,7 @@ def shared_memory_that_a_process_maps_is_its_own(env):
     h = hog(env)
     top = start(env)
     h.command(f"mapped {BIG}")
-    check_says(top.wait_cause("shared_mapped", h.pid), rf"shared memory that hog\[{h.pid}\] maps", f"pmap -X {h.pid}")
+    check_says(top.wait_cause("shared_mapped", h.pid), rf"shared memory that hog\[{h.pid}\] maps", f"seep map {h.pid}")
 
 
 # ---- a container near its limit ----

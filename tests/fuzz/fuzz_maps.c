@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* /proc/PID/maps and stat as a hostile process, or a broken kernel, might show them. */
+/* /proc/PID/maps, smaps and stat as a hostile process, or a broken kernel, might show them. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "proc/priv.h"
+#include "proc/smaps.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -34,8 +35,18 @@ static void check_stat(const char *text)
 	(void)sp_stat_is_kernel_thread(&st);
 }
 
+static void check_smaps(const struct sp_smaps *s)
+{
+	for (size_t i = 0; i < s->nr; i++) {
+		assert(s->list[i].map.start < s->list[i].map.end);
+		assert(!i || s->list[i - 1].map.start <= s->list[i].map.start);
+		assert(strlen(s->list[i].map.path) < SIZE_MAX);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	struct sp_smaps s;
 	struct sp_maps m;
 	char *text = malloc(size + 1);
 
@@ -48,6 +59,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (sp_maps_parse(text, size, &m) == 0) {
 		check_maps(&m);
 		sp_maps_done(&m);
+	}
+	if (sp_smaps_parse(text, size, &s) == 0) {
+		check_smaps(&s);
+		sp_smaps_done(&s);
 	}
 	free(text);
 	return 0;

@@ -51,6 +51,7 @@ completes() {
 if command -v man >/dev/null && command -v col >/dev/null; then
 	check_page seep.1
 	check_page seep-top.1 top
+	check_page seep-map.1 map
 	check_page seep-trace.1 trace
 	check_page seep-shm.1 shm
 	check_page seep-kernel.1 kernel
@@ -60,7 +61,7 @@ else
 fi
 
 if command -v bash >/dev/null; then
-	for command in top trace shm kernel memleak help; do
+	for command in top map trace shm kernel memleak help; do
 		completes "$command" seep ""
 		for option in $(options_of "$command"); do
 			completes "$option" seep "$command" "$option"

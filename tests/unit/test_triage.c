@@ -62,7 +62,7 @@ static void a_cache_that_is_full_is_no_leak(void **state)
 	assert_said(w,
 		    "free fell 200.0 MiB in 30s: 200.0 MiB is anonymous memory of cachey[77], which has not grown for "
 		    "20s: a cache that is full looks like this; page cache did not change",
-		    "pmap -X 77");
+		    "seep map 77");
 }
 
 static void a_sawtooth_is_not_steady(void **state)

@@ -62,7 +62,7 @@ static void shared_memory_that_somebody_maps(void **state)
 	looks(w, 2);
 	assert_said(
 	    w, "free fell 300.0 MiB in 2s: 300.0 MiB is shared memory that app[10] maps; page cache did not change",
-	    "pmap -X 10");
+	    "seep map 10");
 }
 
 static void every_other_kind_has_its_words(void **state)
@@ -104,7 +104,7 @@ static void a_big_malloc_that_is_not_touched_takes_nothing(void **state)
 	    w,
 	    "free did not change in 3s, but app[10] reserved 16.0 GiB of address space and touched next to nothing "
 	    "of it: no memory is gone until it does; page cache did not change",
-	    "pmap -X 10");
+	    "seep map 10");
 }
 
 static void a_sanitizers_shadow_is_not_worth_a_word(void **state)
