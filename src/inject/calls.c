@@ -6,7 +6,8 @@
  *   2. The stub, code made for this thread and these calls (arch/), goes into the slack of a mapping. Nothing leads
  * there.
  *   3. One register set sends the thread there; it is let go. From here on it needs nobody: the stub makes the calls,
- *      stores what they return, and puts it back to where it was, with an interrupted call of its own restarted.
+ *      stores what they return, and puts it back to where it was, with an interrupted call of its own restarted. Its
+ *      signals wait meanwhile: a handler that jumped out of the stub would leave calls half made.
  *   4. We look at the mailbox until the stub's last store has arrived.
  *   5. The thread is stopped once more: it has left the stub, and the file's bytes go back.
  *
@@ -138,12 +139,16 @@ int sp_calls_stop_suitable(struct sp_inject *in, struct sp_task *ret, struct sp_
 
 /* ---- running it ---- */
 
-int sp_stub_place(struct sp_inject *in, const struct sp_stub *stub, const struct sp_arch_regs *regs)
+int sp_stub_place(struct sp_inject *in, pid_t tid, const struct sp_stub *stub, const struct sp_arch_regs *regs)
 {
 	uint8_t buf[SP_INJECT_MARK_BYTES + SP_STUB_MAX];
+	struct sp_stub s = *stub;
 	struct sp_inject_mark mark;
 
-	size_t len = sp_inject_arch.encode_stub(stub, regs, buf + SP_INJECT_MARK_BYTES, SP_STUB_MAX);
+	/* In a call that waits with other signals blocked than usual: the usual ones, and the call begins anew. */
+	if (ptrace((enum __ptrace_request)PTRACE_GETSIGMASK, tid, sizeof(s.sigmask), &s.sigmask) < 0)
+		return -errno;
+	size_t len = sp_inject_arch.encode_stub(&s, regs, buf + SP_INJECT_MARK_BYTES, SP_STUB_MAX);
 	if (!len || len + SP_INJECT_MARK_BYTES > in->slack.bytes)
 		return -ENOSPC;
 	sp_inject_mark_fill(in, SP_INJECT_STUB, in->slack.bytes, 0, &mark);
@@ -233,7 +238,7 @@ static int run_held(struct sp_inject *in, struct sp_task *t, const struct sp_arc
 
 static int run_stub(struct sp_inject *in, struct work *w, struct sp_task *t, const struct sp_arch_regs *regs)
 {
-	int rc = sp_stub_place(in, &w->stub, regs);
+	int rc = sp_stub_place(in, t->tid, &w->stub, regs);
 	if (rc == 0)
 		rc = sp_stub_divert(in, t, regs);
 	if (rc == 0 && in->opts.is_held)
@@ -277,14 +282,24 @@ static int refuse(struct sp_inject *in, int err, struct sp_why *why)
 			  strerror(err));
 }
 
-/* The slack is the file's before and after. */
+/*
+ * The slack is the file's before and after. -EINTR: a handler has jumped out before signals were blocked, and nothing
+ * was done; or the mailbox could not be made.
+ */
 static int run(struct sp_inject *in, struct work *w)
 {
+	enum { TRIES = 8 };
+
 	int rc = sp_slack_find(in, w->why);
 	if (rc == 0 && in->slack.is_used)
 		rc = sp_slack_restore(in);
 	if (rc == 0)
 		rc = sp_inject_session(in, make_calls, w);
+	for (int i = 0; i < TRIES && rc == -EINTR; i++) {
+		rc = sp_slack_restore(in);
+		if (rc == 0)
+			rc = sp_inject_session(in, make_calls, w);
+	}
 	if (in->slack.is_used) {
 		int rc_back = sp_slack_restore(in);
 		rc = rc ? rc : rc_back == -EAGAIN ? 0 : rc_back; /* a later one may do it */
@@ -377,7 +392,7 @@ int sp_inject_scratch(struct sp_inject *in, sp_raddr *ret, struct sp_why *why)
 
 int sp_inject_calls(struct sp_inject *in, struct sp_inject_call *calls, size_t nr, struct sp_why *why)
 {
-	enum { CALL_BYTES = 90, END_BYTES = 140 }; /* of the longest call, and of the stub's end */
+	enum { CALL_BYTES = 90, END_BYTES = 200 }; /* of the longest call, and of the stub's rest */
 
 	if (!nr || nr > SP_INJECT_MAX_CALLS)
 		return sp_why_set(why, SP_FAULT_OURS, EINVAL, "%zu system calls at once", nr);

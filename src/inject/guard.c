@@ -140,6 +140,14 @@ int sp_inject_guard_start(struct sp_proc *p, struct sp_inject_guard **ret, struc
 	return 0;
 }
 
+void sp_inject_guard_hand_over(struct sp_inject_guard *g)
+{
+	if (!g)
+		return;
+	close(g->fd);
+	free(g);
+}
+
 void sp_inject_guard_stop(struct sp_inject_guard *g)
 {
 	const char word = GOODBYE;

@@ -123,7 +123,7 @@ int sp_inject_need_mailbox(struct sp_inject *in, struct sp_why *why);
 int sp_inject_drop_mailbox(struct sp_inject *in);
 
 /* Writes the stub for a thread that stands still with these registers; sends it there when it goes on. In a session. */
-int sp_stub_place(struct sp_inject *in, const struct sp_stub *stub, const struct sp_arch_regs *regs);
+int sp_stub_place(struct sp_inject *in, pid_t tid, const struct sp_stub *stub, const struct sp_arch_regs *regs);
 int sp_stub_divert(struct sp_inject *in, struct sp_task *t, const struct sp_arch_regs *regs);
 
 /* May this stopped thread be diverted? */

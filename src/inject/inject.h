@@ -211,6 +211,12 @@ sp_must_check int sp_inject_guard_start(struct sp_proc *p, struct sp_inject_guar
 /* We leave by ourselves: it ends. NULL is fine. */
 void sp_inject_guard_stop(struct sp_inject_guard *g);
 
+/*
+ * We could not leave (another tracer came, the target is stopped): it does as soon as that is possible, for ten
+ * minutes, whether we live on or not. It is our child: when we live on we reap it some day. NULL is fine.
+ */
+void sp_inject_guard_hand_over(struct sp_inject_guard *g);
+
 /* ---- a copy-on-write snapshot ---- */
 
 struct sp_inject_snapshot;

@@ -3,6 +3,7 @@
 #include "inject/impl.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -22,6 +23,7 @@ static const struct sp_inject_call NEEDED[] = {
     {.nr = SYS_munmap, .args = {1 << 20, 4096}},
     {.nr = SYS_memfd_create, .args = {1 << 20, MFD_CLOEXEC | MFD_ALLOW_SEALING}},
     {.nr = SYS_close, .args = {100}},
+    {.nr = SYS_rt_sigprocmask, .args = {SIG_SETMASK, 1 << 20, 0, 8}},
 };
 
 static int refuse_shadow_stack(struct sp_inject *in, struct sp_why *why)

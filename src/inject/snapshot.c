@@ -147,7 +147,7 @@ static int divert_to_clone(struct sp_inject_snapshot *s, struct sp_task *t, cons
 
 	int rc = sp_seccomp_check(in, t->tid, &call, 1, in->slack.addr + SP_INJECT_MARK_BYTES, s->why);
 	if (rc == 0)
-		rc = sp_stub_place(in, &stub, regs);
+		rc = sp_stub_place(in, t->tid, &stub, regs);
 	if (rc == 0)
 		rc = sp_stub_divert(in, t, regs);
 	s->seq = stub.seq;

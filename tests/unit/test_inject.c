@@ -175,9 +175,30 @@ static void a_snapshot_stands_still_and_leaves_nothing(void **state)
 	go(&i);
 }
 
+/* A program on musl: the only gaps near its C library are where the heap and the stack grow. */
+static const char TIGHT[] = "555500001000-555500002000 r-xp 00000000 fe:00 1 /bin/p\n"
+			    "555500003000-555500004000 rw-p 00000000 00:00 0 [heap]\n"
+			    "7f0000000000-7f0000100000 r-xp 00000000 fe:00 2 /lib/libc.so\n"
+			    "7f0000100000-7f0000200000 rw-p 00000000 00:00 0\n"
+			    "7ffff0000000-7ffff0100000 rw-p 00000000 00:00 0 [stack]\n";
+
+static void a_place_is_found_where_the_heap_will_not_come(void **state)
+{
+	struct sp_maps maps;
+
+	(void)state;
+	assert_int_equal(sp_maps_parse(TIGHT, sizeof(TIGHT) - 1, &maps), 0);
+	uint64_t at = sp_near_choose(&maps, 0x7f0000000000, 0x100000, 4096);
+	assert_int_equal(at, 0x7f0000000000 - 2 * 4096); /* not side by side */
+	at = sp_near_choose(&maps, 0x555500001000, 0x1000, 4096);
+	assert_true(at && at < 0x555500001000); /* behind the heap is not near enough where the heap does not come */
+	sp_maps_done(&maps);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_place_is_found_where_the_heap_will_not_come),
 	    cmocka_unit_test(a_call_is_made_and_the_program_goes_on),
 	    cmocka_unit_test(nobody_sees_an_interrupted_call),
 	    cmocka_unit_test(registers_of_all_threads_are_read),

@@ -21,6 +21,7 @@ struct sp_stub {
 	 */
 	bool makes_mailbox;
 	bool ends_mailbox; /* the last call takes it away: no result of it, no seq */
+	uint64_t sigmask;  /* of the thread; signals wait while the stub runs */
 	bool is_clone;     /* the first call makes a process, which ends at once should it ever run */
 	bool traps;        /* a trap at the end instead of the way back: the thread is held by us */
 };

@@ -2,16 +2,17 @@
 /*
  * x86-64: registers of a stopped thread, restart of interrupted system calls, and the code of remote calls.
  *
- * The stub is code made for one thread at one moment: it makes system calls and then puts constants, the thread's own
- * values, into the registers that it or the kernel changed, and jumps to where the thread was. It needs no stack (there
- * may be none to speak of), changes no flag (only mov, lea, jrcxz, jmp; the kernel keeps them over a call), and finds
- * its way back alone: we may be dead by then.
+ * The stub is code made for one thread at one moment: it blocks signals (a handler might jump out of it), makes system
+ * calls and then puts constants, the thread's own values, into the registers that it or the kernel changed, and jumps
+ * to where the thread was. It needs no stack (there may be none to speak of), changes no flag (only mov, lea, jrcxz,
+ * jmp; the kernel keeps them over a call), and finds its way back alone: we may be dead by then.
  */
 #include "inject/arch/arch.h"
 
 #include <errno.h>
 #include <linux/audit.h>
 #include <linux/elf.h>
+#include <signal.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/ptrace.h>
@@ -184,6 +185,34 @@ static void put_mov(struct out *o, enum reg reg, uint64_t value)
 	}
 }
 
+/* rt_sigprocmask(SIG_SETMASK, constant, NULL, 8). Returns where the distance to the constant is to be filled in. */
+static size_t put_set_sigmask(struct out *o)
+{
+	put_mov(o, RDI, SIG_SETMASK);
+	PUT(o, 0x48, 0x8d, 0x35, 0x00, 0x00, 0x00, 0x00); /* lea rsi, [rip + distance] */
+	size_t distance_at = o->at - sizeof(int32_t);
+	put_mov(o, RDX, 0);
+	put_mov(o, R10, sizeof(uint64_t));
+	put_mov(o, RAX, SYS_rt_sigprocmask);
+	PUT(o, 0x0f, 0x05); /* syscall */
+	return distance_at;
+}
+
+/* The distance to here. */
+static void fill_distance(struct out *o, size_t distance_at)
+{
+	int32_t distance = (int32_t)(o->at - distance_at - sizeof(int32_t));
+
+	if (o->at <= o->size)
+		memcpy(o->buf + distance_at, &distance, sizeof(distance));
+}
+
+static void put_constant(struct out *o, size_t distance_at, uint64_t value)
+{
+	fill_distance(o, distance_at);
+	put(o, &value, sizeof(value));
+}
+
 /* mov [address], rax */
 static void put_store(struct out *o, uint64_t address)
 {
@@ -223,7 +252,7 @@ static size_t put_need_mailbox(struct out *o, uint64_t mailbox)
 	return o->at - sizeof(int32_t);
 }
 
-static void put_end(struct out *o, const struct sp_stub *stub, const struct sp_arch_regs *regs)
+static void put_end(struct out *o, const struct sp_stub *stub, const struct sp_arch_regs *regs, size_t all_at)
 {
 	struct user_regs_struct u = user(regs);
 	uint64_t back;
@@ -232,6 +261,7 @@ static void put_end(struct out *o, const struct sp_stub *stub, const struct sp_a
 		PUT(o, 0xcc);
 		return;
 	}
+	size_t own_at = put_set_sigmask(o);
 	restart(&u);
 	put_mov(o, RAX, u.rax);
 	put_mov(o, RCX, u.rcx);
@@ -245,12 +275,14 @@ static void put_end(struct out *o, const struct sp_stub *stub, const struct sp_a
 	back = u.rip;
 	PUT(o, 0xff, 0x25, 0x00, 0x00, 0x00, 0x00); /* jmp [rip] */
 	put(o, &back, sizeof(back));
+	put_constant(o, all_at, ~0ull);
+	put_constant(o, own_at, stub->sigmask);
 }
 
 static size_t encode_stub(const struct sp_stub *stub, const struct sp_arch_regs *regs, uint8_t *buf, size_t size)
 {
 	struct out o = {.buf = buf, .size = size};
-	size_t to_end = 0;
+	size_t to_end = 0, all_at = stub->traps ? 0 : put_set_sigmask(&o);
 
 	for (size_t i = 0; i < stub->nr_calls; i++) {
 		put_call(&o, &stub->calls[i]);
@@ -266,11 +298,9 @@ static size_t encode_stub(const struct sp_stub *stub, const struct sp_arch_regs 
 		put_mov(&o, RAX, stub->seq);
 		put_store(&o, stub->mailbox + SP_MAILBOX_SEQ);
 	}
-	if (o.at <= size && to_end) {
-		int32_t distance = (int32_t)(o.at - to_end - sizeof(int32_t));
-		memcpy(buf + to_end, &distance, sizeof(distance));
-	}
-	put_end(&o, stub, regs);
+	if (to_end)
+		fill_distance(&o, to_end);
+	put_end(&o, stub, regs, all_at);
 	return o.at <= size ? o.at : 0;
 }
 
