@@ -10,7 +10,8 @@
  *   drill leave PID      takes out what is there
  *   drill probe PID      could we enter?
  *   drill points         the fault points
- * Options, behind these: --die POINT (at the first time), --no-guard, --pass (hooks leave no frame), --max-pause MS
+ * Options, behind these: --die POINT (at the first time), --no-guard, --pass (hooks leave no frame), --calls N (at
+ * least, before it goes out; waits five seconds for them), --max-pause MS
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -53,6 +54,7 @@ struct drill {
 	pid_t pid;
 	struct sp_inject_opts opts;
 	bool has_no_guard, passes;
+	uint64_t calls; /* to wait for */
 	struct sp_proc *p;
 	struct sp_inject *in;
 	struct sp_inject_guard *guard;
@@ -155,15 +157,32 @@ static int enter(struct drill *d)
 	return rc;
 }
 
-static int leave(struct drill *d)
+static void read_count(struct drill *d)
 {
 	if (d->code.v)
 		(void)!sp_proc_read_mem(d->p, (sp_raddr){d->code.v + COUNT_AT}, &d->count, sizeof(d->count));
+}
+
+static void wait_for_calls(struct drill *d)
+{
+	enum { LOOKS = 5000, BETWEEN_US = 1000 };
+
+	d->count = 0;
+	for (int i = 0; i < LOOKS && d->count < d->calls; i++) {
+		usleep(BETWEEN_US);
+		read_count(d);
+	}
+}
+
+static int leave(struct drill *d)
+{
+	read_count(d);
 	return sp_inject_leave(d->in, PATIENCE_NS, &d->left, &d->why);
 }
 
 static int fail(struct drill *d, int rc)
 {
+	sp_inject_guard_hand_over(sp_take_ptr(d->guard));
 	printf("failed %d: %s\n", rc, d->why.what);
 	if (d->why.hint[0])
 		printf("hint: %s\n", d->why.hint);
@@ -197,6 +216,8 @@ static int go_round(struct drill *d, bool is_held)
 		rc = enter(d);
 	if (rc == 0)
 		print_in(d);
+	if (rc == 0)
+		wait_for_calls(d);
 	while (rc == 0 && is_held && read(STDIN_FILENO, &c, 1) == 1)
 		;
 	if (d->in && sp_proc_is_alive(d->p)) {
@@ -296,6 +317,8 @@ static bool parse_options(struct drill *d, char **arg)
 			d->passes = true;
 		else if (!strcmp(*arg, "--die") && arg[1])
 			die_at = (enum sp_inject_fault)strtoul(*++arg, NULL, 10);
+		else if (!strcmp(*arg, "--calls") && arg[1])
+			d->calls = strtoull(*++arg, NULL, 10);
 		else if (!strcmp(*arg, "--max-pause") && arg[1])
 			d->opts.max_pause_ns = strtoull(*++arg, NULL, 10) * MS;
 		else
