@@ -87,7 +87,7 @@ static int try_thread(struct sp_inject *in, struct sp_task *t, struct sp_arch_re
 {
 	char state = in->opts.is_held ? 'S' : sp_proc_tid_state(in->p, t->tid);
 
-	if (!state || strchr("ZXxDTt", state))
+	if (!state || strchr("ZXxDT", state))
 		return 0;
 	int rc = sp_task_stop(in, t, sp_inject_now_ns() + STOP_ONE_NS);
 	if (rc == 0)

@@ -105,6 +105,14 @@ int sp_task_wait(struct sp_inject *in, struct sp_task *t, uint64_t deadline_ns)
 	}
 }
 
+/* Interrupted before by this very thread, and late: its stop is still to come. */
+static bool is_seized(struct sp_inject *in, pid_t tid)
+{
+	uint64_t tracer;
+
+	return sp_inject_status_u64(in, tid, "TracerPid", 10, &tracer) && tracer == (uint64_t)gettid();
+}
+
 int sp_task_stop(struct sp_inject *in, struct sp_task *t, uint64_t deadline_ns)
 {
 	if (in->opts.is_held) {
@@ -112,6 +120,8 @@ int sp_task_stop(struct sp_inject *in, struct sp_task *t, uint64_t deadline_ns)
 		return 0;
 	}
 	int rc = sp_task_seize(t->tid, 0);
+	if (rc == -EPERM && is_seized(in, t->tid))
+		return sp_task_wait(in, t, deadline_ns);
 	if (rc < 0)
 		return rc;
 	if (ptrace(PTRACE_INTERRUPT, t->tid, 0, 0) < 0)
