@@ -46,6 +46,8 @@ static int walk_all(struct sp_glibc *g)
 	for (unsigned i = 0; i < g->nr_mains && rc == 0; i++) {
 		rc = sp_glibc_walk_main(g, &g->mains[i]);
 		if (rc == 0)
+			rc = sp_glibc_own_words(g, &g->mains[i]);
+		if (rc == 0)
 			rc = walk_others(g, &g->mains[i], arenas);
 	}
 	if (rc == 0 && g->nr_mains)

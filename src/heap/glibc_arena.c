@@ -128,6 +128,17 @@ int sp_glibc_walk_main(struct sp_glibc *g, const struct sp_glibc_main *m)
 	return rc < 0 ? rc : 0;
 }
 
+int sp_glibc_own_words(struct sp_glibc *g, const struct sp_glibc_main *m)
+{
+	const struct sp_heap_region r = {
+	    .start = m->bins - GLIBC_TOP, .end = m->bins + (uint64_t)GLIBC_NR_BINS * 16, .granule = 8};
+	int rc = sp_heap_add_region(g->sink, &r);
+
+	if (rc == 0)
+		rc = sp_heap_add_free(g->sink, r.start);
+	return rc == -EEXIST || rc == -EINVAL ? 0 : rc;
+}
+
 /* ---- arenas of threads: heaps at multiples of their maximum size ---- */
 
 /* struct heap_info, whose first three fields have stood since arenas exist. */
