@@ -7,24 +7,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/ioctl.h>
 
+#include "proc/pagescan.h"
 #include "proc/priv.h"
 
-/* uapi/linux/fs.h; older headers lack it. */
-struct scan_arg {
-	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
-	uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
-};
-struct scan_region {
-	uint64_t start, end, categories;
-};
-#define SCAN          _IOWR('f', 16, struct scan_arg)
-#define IS_PRESENT    (1u << 3)
-#define IS_ZERO       (1u << 5)
-#define WINDOW        8192 /* pages looked at in one go: 32 MB */
-#define NR_REGIONS    512
-#define ENTRY_PRESENT (UINT64_C(1) << 63) /* Documentation/admin-guide/mm/pagemap.rst */
+#define WINDOW     8192 /* pages looked at in one go: 32 MB */
+#define NR_REGIONS 512
 
 struct window {
 	int fd;
@@ -32,11 +20,11 @@ struct window {
 	uint64_t page, first; /* size of a page; number of the window's first one */
 	bool is_filled;
 	uint8_t present[WINDOW];
-	struct scan_region regions[NR_REGIONS];
+	struct sp_page_run regions[NR_REGIONS];
 	uint64_t entries[WINDOW];
 };
 
-static void mark(struct window *w, const struct scan_region *r)
+static void mark(struct window *w, const struct sp_page_run *r)
 {
 	for (uint64_t page = r->start / w->page; page < r->end / w->page; page++)
 		if (page >= w->first && page - w->first < WINDOW)
@@ -48,15 +36,15 @@ static int fill_by_scan(struct window *w)
 	uint64_t start = w->first * w->page, end = start + WINDOW * w->page;
 
 	while (start < end) {
-		struct scan_arg a = {.size = sizeof(a),
-				     .start = start,
-				     .end = end,
-				     .vec = (uint64_t)(uintptr_t)w->regions,
-				     .vec_len = NR_REGIONS,
-				     .category_inverted = IS_ZERO,
-				     .category_mask = IS_PRESENT | IS_ZERO,
-				     .return_mask = IS_PRESENT};
-		int nr = ioctl(w->fd, SCAN, &a);
+		struct sp_page_scan a = {.size = sizeof(a),
+					 .start = start,
+					 .end = end,
+					 .vec = (uint64_t)(uintptr_t)w->regions,
+					 .vec_len = NR_REGIONS,
+					 .category_inverted = SP_PAGE_IS_ZERO,
+					 .category_mask = SP_PAGE_IS_PRESENT | SP_PAGE_IS_ZERO,
+					 .return_mask = SP_PAGE_IS_PRESENT};
+		int nr = ioctl(w->fd, SP_PAGE_SCAN, &a);
 
 		if (nr < 0)
 			return -errno;
@@ -77,7 +65,7 @@ static int fill_by_entries(struct window *w)
 	if (n < 0)
 		return -errno;
 	for (size_t i = 0; i < (size_t)n / sizeof(w->entries[0]); i++)
-		w->present[i] = w->entries[i] & ENTRY_PRESENT ? 1 : 0;
+		w->present[i] = w->entries[i] & SP_PAGE_WORD_PRESENT ? 1 : 0;
 	return 0;
 }
 

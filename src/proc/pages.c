@@ -1,30 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What stands behind the pages of a process, from /proc/PID/pagemap (Documentation/admin-guide/mm/pagemap.rst). */
-#include "proc/proc.h"
-
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
-#include <sys/ioctl.h>
 
-#ifndef PAGEMAP_SCAN /* headers older than Linux 6.7; the kernel may be newer */
-struct page_region {
-	uint64_t start, end, categories;
-};
-
-struct pm_scan_arg {
-	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
-	uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
-};
-
-#define PAGEMAP_SCAN    _IOWR('f', 16, struct pm_scan_arg)
-#define PAGE_IS_PRESENT (1 << 3)
-#define PAGE_IS_SWAPPED (1 << 4)
-#endif
+#include "proc/pagescan.h"
+#include "proc/proc.h"
 
 enum { PAGE = 4096 };
-
-static const uint64_t PRESENT = (uint64_t)1 << 63, SWAPPED = (uint64_t)1 << 62, OF_FILE = (uint64_t)1 << 61;
 
 int sp_pagemap_open(int proc_dirfd, struct sp_pagemap *ret)
 {
@@ -59,11 +41,11 @@ static bool fill(struct sp_pagemap *pm, uint64_t page)
 
 static enum sp_page_kind kind_of(uint64_t entry)
 {
-	if (entry & SWAPPED)
+	if (entry & SP_PAGE_WORD_SWAPPED)
 		return SP_PAGE_SWAPPED;
-	if (!(entry & PRESENT))
+	if (!(entry & SP_PAGE_WORD_PRESENT))
 		return SP_PAGE_NONE;
-	return entry & OF_FILE ? SP_PAGE_FILE : SP_PAGE_OWN;
+	return entry & SP_PAGE_WORD_FILE ? SP_PAGE_FILE : SP_PAGE_OWN;
 }
 
 /*
@@ -72,16 +54,16 @@ static enum sp_page_kind kind_of(uint64_t entry)
  */
 static uint64_t next_populated(const struct sp_pagemap *pm, uint64_t addr, uint64_t end)
 {
-	struct page_region found;
-	struct pm_scan_arg arg = {.size = sizeof(arg),
-				  .start = addr,
-				  .end = end,
-				  .vec = (uint64_t)(uintptr_t)&found,
-				  .vec_len = 1,
-				  .max_pages = 1,
-				  .category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
-				  .return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED};
-	int n = ioctl(pm->fd, PAGEMAP_SCAN, &arg);
+	struct sp_page_run found;
+	struct sp_page_scan arg = {.size = sizeof(arg),
+				   .start = addr,
+				   .end = end,
+				   .vec = (uint64_t)(uintptr_t)&found,
+				   .vec_len = 1,
+				   .max_pages = 1,
+				   .category_anyof_mask = SP_PAGE_IS_PRESENT | SP_PAGE_IS_SWAPPED,
+				   .return_mask = SP_PAGE_IS_PRESENT | SP_PAGE_IS_SWAPPED};
+	int n = ioctl(pm->fd, SP_PAGE_SCAN, &arg);
 
 	if (n < 0)
 		return addr;

@@ -95,9 +95,6 @@ sp_must_check int sp_proc_open_folder_in_root(int dirfd, const char *path);
 /* Undoes the kernel's escapes of blanks, tabs, newlines and backslashes, in place. */
 void sp_proc_unescape(char *path);
 
-/* The mappings of the process whose /proc/PID this is. */
-sp_must_check int sp_maps_read(int dirfd, struct sp_maps *ret);
-
 /*
  * "55f0-55f8 r-xp 00001000 fe:01 1234      /bin/cat", NUL-terminated; ret->path points into it and is changed in place.
  * False, and nothing changed: it is no such line.

@@ -87,6 +87,8 @@ struct sp_maps {
  * ownership of text. */
 sp_must_check int sp_maps_parse(const char *text, size_t len, struct sp_maps *ret);
 sp_must_check int sp_proc_maps(struct sp_proc *p, struct sp_maps *ret, struct sp_why *why);
+/* The same of any /proc directory, such as a snapshot's. -errno without a reason. */
+sp_must_check int sp_maps_read(int proc_dirfd, struct sp_maps *ret);
 void sp_maps_done(struct sp_maps *m);
 const struct sp_mapping *sp_maps_find(const struct sp_maps *m, uint64_t addr);
 
@@ -185,6 +187,15 @@ void sp_pagemap_forget(struct sp_pagemap *pm); /* read anew: the process has run
  * nothing can be read: SP_PAGE_OWN up to end.
  */
 enum sp_page_kind sp_pagemap_run(struct sp_pagemap *pm, uint64_t addr, uint64_t end, uint64_t *ret_end);
+
+/* ---- what the kernel keeps for the target ---- */
+
+/*
+ * Words that the target has given to the kernel and gets back from it: the data of its epoll registrations, the values
+ * of its timers' signals. They may be the only pointers to its blocks. Appended to *ret (uint64_t); what cannot be read
+ * is passed over. -ENOSPC: more than *ret takes; -ENOMEM.
+ */
+sp_must_check int sp_proc_kept_words(struct sp_proc *p, struct sp_vec *ret);
 
 /* ---- launch: a child of ours that has its libraries mapped but has run none of their code ---- */
 
