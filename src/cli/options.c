@@ -7,6 +7,7 @@
 #include "engines/engines.h"
 #include "ledger/ledger.h"
 #include "report/report.h"
+#include "report/scan.h"
 #include "triage/triage.h"
 
 #define NS_PER_MS  1000000ull
@@ -33,6 +34,12 @@ static const struct sp_choice formats[] = {
 #undef ROW
 	{NULL, 0}};
 
+static const struct sp_choice scan_formats[] = {
+#define ROW(name) {#name, SP_SCAN_##name},
+    SP_SCAN_FORMATS(ROW)
+#undef ROW
+	{NULL, 0}};
+
 /* The type of a row and the type of its field agree, or this does not compile. */
 #define FIELD(ctype, f)                                                                                                \
 	(offsetof(struct sp_args, f) + 0 * sizeof(_Generic(&((struct sp_args *)0)->f, __typeof__(ctype) * : 0)))
@@ -52,7 +59,8 @@ static const struct sp_choice formats[] = {
 #define SHM         SP_FOR_SHM
 #define TOP         SP_FOR_TOP
 #define MAP         SP_FOR_MAP
-#define ALL         (SP_FOR_SEEP | T | K | M | SHM | TOP | MAP | R | P | D | SP_FOR_HELP)
+#define S           SP_FOR_SCAN
+#define ALL         (SP_FOR_SEEP | S | T | K | M | SHM | TOP | MAP | R | P | D | SP_FOR_HELP)
 #define R           SP_FOR_RECORD
 #define P           SP_FOR_REPORT
 #define D           SP_FOR_DIFF
@@ -66,6 +74,7 @@ const struct sp_opt sp_opts[] = {
     {"PID|NAME", "PID|NAME", 0, STRING(target), NULL, T | R, ATTACH_WORD,
      "the process to watch, or the name of its program"},
     {"PID|NAME", "PID|NAME", 0, STRING(target), NULL, MAP, WORD, "the process to look at, or the name of its program"},
+    {"PID|NAME", "PID|NAME", 0, STRING(target), NULL, S, WORD, "the process to look into, or the name of its program"},
     {"FILE|PID", "FILE|PID", 0, STRING(target), NULL, P, WORD, "a recording, or a process to watch for a while"},
     {"FILE", "FILE", 0, STRING(target), NULL, D, WORD, "a recording"},
     {"FILE", "FILE", 0, STRING(second), NULL, D, WORD, "the recording to compare it with; without it, its own end"},
@@ -123,6 +132,8 @@ const struct sp_opt sp_opts[] = {
     {"trace", NULL, 't', FLAG(trace_events), NULL, M, 0, "print every allocator call as it happens, and no reports"},
     {"show-allocs", NULL, 'a', FLAG(list), NULL, M, 0, "print the address and size of each outstanding block"},
     {"list", NULL, 'a', FLAG(list), NULL, T | K | P, 0, "print the blocks of each call path: address, size, age"},
+    {"list", NULL, 'a', FLAG(list), NULL, S, 0, "print the address of every block"},
+    {"top", "N", 'T', U64(top, 0, 1000000), "20", S, 0, "how many kinds of blocks to print; 0: all"},
     {"top", "N", 'T', U64(top, 0, 1000000), "10", T | K | M | P | D, 0, "how many call paths to print; 0: all"},
     {"verbose", NULL, 'v', FLAG(list), NULL, MAP, 0, "print each mapping, too: what it is and whose"},
     {"no-heap", NULL, 0, FLAG(no_heap), NULL, MAP, 0, "do not look inside the heap: quicker, reads none of its memory"},
@@ -155,17 +166,30 @@ const struct sp_opt sp_opts[] = {
      "had "
      "not freed when it ended, or with CMD's own status when that is not 0"},
     {"show-pc", NULL, 0, FLAG(show_pc), NULL, M, 0, "print the address of each frame, as newer bcc does"},
-    {"json", NULL, 0, FLAG(json), NULL, T | K | SHM | TOP | MAP | P | D, 0,
+    {"json", NULL, 0, FLAG(json), NULL, T | K | S | SHM | TOP | MAP | P | D, 0,
      "print each report as one JSON object on one line"},
+    {"format", "FORMAT", 0, CHOICE(format, scan_formats), "text", S, 0,
+     "how to print it; lsan and valgrind as those tools do, for programs that read them"},
     {"format", "FORMAT", 0, CHOICE(format, formats), "text", T | P, 0,
      "how to print a report; folded (for flame graphs) and pprof hold every call path, and only of the last report"},
-    {"color", "WHEN", 0, CHOICE(color, colors), "auto", T | K | P | D | TOP | MAP, 0,
+    {"color", "WHEN", 0, CHOICE(color, colors), "auto", T | K | S | P | D | TOP | MAP, 0,
      "colours; auto: on a terminal, unless NO_COLOR is set"},
     {"debuginfod", NULL, 0, FLAG(debuginfod), NULL, T | R | P, 0,
      "ask the servers in DEBUGINFOD_URLS for missing debug information"},
-    {"resident", NULL, 0, FLAG(resident), NULL, T | M, 0,
+    {"resident", NULL, 0, FLAG(resident), NULL, T | M | S, 0,
      "tell how much of each call path is in physical memory; what was allocated and never touched is not"},
     {"no-lines", NULL, 0, FLAG(no_lines), NULL, T | R | P, 0, "functions only, no source lines: cheaper"},
+
+    /* how to look */
+    {"once", NULL, 0, FLAG(once), NULL, S, 0,
+     "one scan instead of two that must agree; a block on its way from one place to another may then be called leaked"},
+    {"no-snapshot", NULL, 0, FLAG(no_snapshot), NULL, S, 0,
+     "read the process while it runs instead of a copy-on-write snapshot; what it changes meanwhile may be wrong"},
+    {"max-pause", "TIME", 0, DURATION(max_pause_ns, NS_PER_MS, 0), "500ms", S, 0,
+     "for how long the process may be stopped at most; when that is not enough for a snapshot, it is read while it "
+     "runs"},
+    {"max-memory", "BYTES", 0, BYTES(max_memory, 1 << 20), NULL, S, 0,
+     "how much memory seep itself may use for it; default: a tenth of the heap, at least 64M"},
 
     /* how to watch */
     {"engine", "ENGINE", 'e', CHOICE(engine, engines), "auto", T | K | M | R | P, 0,

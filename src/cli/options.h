@@ -17,6 +17,7 @@ enum sp_for {
 	SP_FOR_HELP = 1 << 4,
 	SP_FOR_SHM = 1 << 5,
 	SP_FOR_TOP = 1 << 6,
+	SP_FOR_SCAN = 1 << 7,
 	SP_FOR_MAP = 1 << 7,
 	SP_FOR_RECORD = 1 << 10,
 	SP_FOR_REPORT = 1 << 11,
@@ -35,13 +36,14 @@ struct sp_args {
 	bool list, show_pc, json, combined_only, trace_events, ebpf;
 	bool percpu, wa_missing_free;
 	bool debuginfod, no_lines, resident;
+	bool once, no_snapshot;
 	bool all;
 	bool batch, no_heap, fail_on_leak;
 	const char *target, *second, *command, *object, *symbols_prefix, *replay, *topic, *filter, *output,
 	    *suppressions;
 	uint64_t interval_ns, count;
 	uint64_t older_ns, top, min_size, max_size, sample_rate, max_blocks, max_paths;
-	uint64_t for_ns, max_file, from_ns, to_ns, fail_over;
+	uint64_t for_ns, max_pause_ns, max_memory, max_file, from_ns, to_ns, fail_over;
 	const struct sp_choice *sort, *engine, *color, *format;
 	char *const *argv; /* the program to launch, NULL-terminated; NULL: none */
 };

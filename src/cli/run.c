@@ -71,6 +71,7 @@ struct sp_report_options sp_run_report_options(const struct sp_args *args)
 					  .show_pc = args->show_pc,
 					  .combined = args->combined_only,
 					  .show_list = args->list,
+					  .top = (unsigned)args->top,
 					  .width = terminal_width()};
 }
 

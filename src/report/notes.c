@@ -11,18 +11,23 @@ static const char *const lost_texts[SP_NR_LOST] = {
 #undef LOST_TEXT
 };
 
-const char *sp_report_clock(char buf[SP_CLOCK_SIZE], const struct sp_view *v, const struct sp_report_options *o)
+const char *sp_report_time(char buf[SP_CLOCK_SIZE], const struct timespec *t, const struct sp_report_options *o)
 {
 	struct tm tm;
 
 	memset(&tm, 0, sizeof(tm));
 	if (o->utc)
-		gmtime_r(&v->time.tv_sec, &tm);
+		gmtime_r(&t->tv_sec, &tm);
 	else
-		localtime_r(&v->time.tv_sec, &tm);
+		localtime_r(&t->tv_sec, &tm);
 	if (!strftime(buf, SP_CLOCK_SIZE, "%H:%M:%S", &tm))
 		buf[0] = '\0';
 	return buf;
+}
+
+const char *sp_report_clock(char buf[SP_CLOCK_SIZE], const struct sp_view *v, const struct sp_report_options *o)
+{
+	return sp_report_time(buf, &v->time, o);
 }
 
 /* (scale - 1) / blocks is the square of the relative error of a binomial count. */

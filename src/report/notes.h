@@ -9,6 +9,7 @@
 #define SP_CLOCK_SIZE 16
 
 /* "03:00:41", local time unless o->utc. Returns buf. */
+const char *sp_report_time(char buf[SP_CLOCK_SIZE], const struct timespec *t, const struct sp_report_options *o);
 const char *sp_report_clock(char buf[SP_CLOCK_SIZE], const struct sp_view *v, const struct sp_report_options *o);
 
 /* What a sampled report says of itself; nothing for an exact one. */

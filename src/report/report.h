@@ -20,6 +20,7 @@ struct sp_report_options {
 	bool show_pc;   /* memleak: the address column of newer bcc */
 	bool combined;  /* memleak --combined-only layout */
 	bool show_list; /* blocks under each path (trace -a) or before the paths (memleak -a) */
+	unsigned top;   /* scan: kinds of blocks to print, 0: all */
 	unsigned width; /* columns of the terminal, 0: no limit */
 	bool utc;       /* tests: print times in UTC */
 };

@@ -9,9 +9,12 @@
  */
 #include "symbolize/demangle.h"
 
+#include "symbolize/symbolize.h"
+
 #include <libiberty/demangle.h>
 #include <setjmp.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,4 +85,16 @@ const char *sp_demangle(const char *symbol, char *buf, size_t size)
 	if (run(rust_demangle_callback, symbol, buf, size))
 		return buf;
 	return run(cplus_demangle_v3_callback, symbol, buf, size) ? buf : NULL;
+}
+
+const char *sp_symbolize_type(const char *rtti_name, char *buf, size_t size)
+{
+	static const char before[] = "typeinfo for ";
+	char symbol[MAX_MANGLED_BYTES];
+	int len = snprintf(symbol, sizeof(symbol), "_ZTI%s", rtti_name);
+
+	if (len < 0 || (size_t)len >= sizeof(symbol) || !sp_demangle(symbol, buf, size) ||
+	    strncmp(buf, before, sizeof(before) - 1) != 0)
+		return NULL;
+	return buf + sizeof(before) - 1;
 }

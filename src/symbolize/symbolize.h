@@ -75,6 +75,9 @@ uint64_t sp_symbolizer_epoch(const struct sp_symbolizer *s, uint64_t when_ns);
  */
 unsigned sp_symbolize(struct sp_symbolizer *s, uint64_t address, bool is_return, struct sp_frame *ret, unsigned max);
 
+/* The name of a C++ type as RTTI holds it ("N3app3FooE") as people write it ("app::Foo"). NULL: it is none. */
+const char *sp_symbolize_type(const char *rtti_name, char *buf, size_t size);
+
 /* Frames that came without a name because the memory for names was full. */
 uint64_t sp_symbolizer_nr_unnamed(const struct sp_symbolizer *s);
 

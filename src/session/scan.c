@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The order of a scan:
+ *
+ *	1. target	found and opened; entering it is prepared
+ *	2. source	a snapshot (the target stops for milliseconds), or registers and then live reads
+ *	3. heap		models walk, marking
+ *	4. again	2 and 3 after a while, when something is leaked: what the first scan does not confirm is spared
+ *	5. groups	first bytes and types of what is left, as long as the snapshot is there
+ *	6. release	the snapshot goes; everything after this costs the target nothing
+ *	7. names
+ */
+#include "session/scan.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "session/scan_groups.h"
+#include "session/scan_source.h"
+
+struct sp_scan_store {
+	const struct sp_scan_options *o;
+	sp_scan_notice_fn notice;
+	void *notice_arg;
+	struct sp_proc *proc;
+	struct sp_inject *inject;
+	struct sp_scan_source source;
+	bool has_source;
+	struct sp_heap *heap, *earlier;
+	struct sp_scan_groups groups;
+	struct sp_scan scan;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void say(const struct sp_scan_store *s, const char *text)
+{
+	if (s->notice)
+		s->notice(text, s->notice_arg);
+}
+
+static int open_target(struct sp_scan_store *s, struct sp_why *why)
+{
+	struct sp_inject_opts opts = {.max_pause_ns = s->o->max_pause_ns};
+	pid_t pid;
+	int rc = sp_proc_find(s->o->procfs, s->o->target, &pid, why);
+
+	if (rc == 0)
+		rc = sp_proc_open(s->o->procfs, pid, &s->proc, why);
+	if (rc == 0)
+		rc = sp_inject_open(s->proc, &opts, &s->inject, why);
+	if (rc < 0)
+		return rc;
+	s->scan.pid = pid;
+	s->scan.comm = sp_proc_comm(s->proc);
+	return 0;
+}
+
+static void release(struct sp_scan_store *s)
+{
+	uint64_t held;
+
+	if (!s->has_source)
+		return;
+	held = now_ns() - s->source.taken_ns;
+	if (s->source.snapshot && held > s->scan.held_ns)
+		s->scan.held_ns = held;
+	sp_scan_source_close(&s->source);
+	s->has_source = false;
+}
+
+static int take_source(struct sp_scan_store *s, struct sp_why *why)
+{
+	struct sp_why racy_why = {0};
+	int rc = sp_scan_source_open(s->proc, s->inject, s->o->no_snapshot, &s->source, &racy_why, why);
+
+	if (rc < 0)
+		return rc;
+	s->has_source = true;
+	if (s->source.pause_ns > s->scan.pause_ns)
+		s->scan.pause_ns = s->source.pause_ns;
+	if (!s->source.snapshot && !s->o->no_snapshot && !s->scan.is_racy) {
+		snprintf(s->scan.racy_why, sizeof(s->scan.racy_why), "%s",
+			 racy_why.what[0] ? racy_why.what : "it was refused");
+		say(s, "no snapshot; reading the process while it runs");
+	}
+	s->scan.is_racy |= !s->source.snapshot;
+	return 0;
+}
+
+/* One scan: source, walk, mark. The source is kept. */
+static int scan_once(struct sp_scan_store *s, struct sp_why *why)
+{
+	struct sp_heap_limits limits = {.max_bytes = s->o->max_bytes};
+	int rc = take_source(s, why);
+
+	if (rc == 0)
+		rc = sp_heap_open(&s->source.heap, &limits, &s->heap, why);
+	if (rc == 0)
+		rc = sp_heap_mark(s->heap, why);
+	if (rc < 0)
+		return rc;
+	s->scan.read_ns = now_ns() - s->source.taken_ns;
+	s->scan.cost_bytes = sp_heap_cost(s->heap) + (s->earlier ? sp_heap_cost(s->earlier) : 0);
+	s->scan.nr_scans++;
+	return 0;
+}
+
+static int stop_at_leak(const struct sp_heap_block *b, void *arg)
+{
+	(void)arg;
+	return b->class == SP_HEAP_LEAKED;
+}
+
+static void wait_gap(const struct sp_scan_store *s)
+{
+	uint64_t gap = s->o->gap_ns ? s->o->gap_ns : SP_SCAN_GAP_NS;
+	struct timespec t = {.tv_sec = (time_t)(gap / 1000000000u), .tv_nsec = (long)(gap % 1000000000u)};
+
+	nanosleep(&t, NULL);
+}
+
+static int scan_again(struct sp_scan_store *s, struct sp_why *why)
+{
+	release(s);
+	say(s, "something is leaked by the first scan; a second one must agree");
+	s->earlier = s->heap;
+	s->heap = NULL;
+	wait_gap(s);
+	int rc = scan_once(s, why);
+	return rc == 0 ? sp_heap_confirm(s->heap, s->earlier, &s->scan.nr_spared) : rc;
+}
+
+static void fill(struct sp_scan_store *s)
+{
+	struct sp_scan *scan = &s->scan;
+
+	sp_heap_lost(s->heap, &scan->lost);
+	for (unsigned i = 0; i < sp_heap_nr_models(s->heap) && i < SP_SCAN_MAX_MODELS; i++)
+		scan->models[scan->nr_models++] = *sp_heap_model_info(s->heap, i);
+	memcpy(scan->sums, s->groups.sums, sizeof(scan->sums));
+	scan->has_resident = s->groups.proc;
+	scan->groups = s->groups.groups.data;
+	scan->nr_groups = s->groups.groups.nr;
+	scan->nr_ungrouped = s->groups.nr_ungrouped;
+	scan->nr_unlisted = s->groups.nr_unlisted;
+	clock_gettime(CLOCK_REALTIME, &scan->time);
+}
+
+static int run(struct sp_scan_store *s, struct sp_why *why)
+{
+	int rc = open_target(s, why);
+
+	if (rc == 0)
+		rc = sp_scan_groups_init(&s->groups, s->o->list, s->o->resident ? s->proc : NULL);
+
+	if (rc == 0)
+		rc = scan_once(s, why);
+	if (rc == 0 && !s->o->once && sp_heap_for_each(s->heap, stop_at_leak, NULL))
+		rc = scan_again(s, why);
+	if (rc == 0)
+		rc = sp_scan_groups_gather(&s->groups, s->heap);
+	release(s);
+	if (rc == 0)
+		rc = sp_scan_groups_finish(&s->groups);
+	if (rc == 0)
+		fill(s);
+	return rc;
+}
+
+int sp_scan_run(const struct sp_scan_options *o, sp_scan_notice_fn notice, void *arg, struct sp_scan_store **ret_store,
+		struct sp_scan *ret, struct sp_why *why)
+{
+	struct sp_scan_store *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return sp_why_set(why, SP_FAULT_OURS, ENOMEM, "no memory for a scan");
+	s->o = o;
+	s->notice = notice;
+	s->notice_arg = arg;
+	int rc = run(s, why);
+	if (rc < 0) {
+		sp_scan_free(s);
+		return sp_why_set(why, SP_FAULT_OURS, -rc, "the scan failed: %s", strerror(-rc));
+	}
+	*ret = s->scan;
+	*ret_store = s;
+	return 0;
+}
+
+void sp_scan_free(struct sp_scan_store *s)
+{
+	if (!s)
+		return;
+	release(s);
+	sp_heap_close(s->heap);
+	sp_heap_close(s->earlier);
+	sp_scan_groups_done(&s->groups);
+	sp_inject_close(s->inject);
+	sp_proc_close(s->proc);
+	free(s);
+}

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""seep scan: what nothing points to, in programs that know the truth of each of their blocks."""
+import collections
+import json
+import os
+import signal
+import subprocess
+
+from harness import Failed, Proc, check, check_equal, test
+from tool import victim
+
+LOST = ("leaked", "indirect")
+
+
+def seep_scan(env, pid, *args, status=(0, 1)):
+    """One scan: the object it prints."""
+    argv = [env.path("seep"), "scan", "--json", "--list", *args, str(pid)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    check(done.returncode in status, f"{argv}: status {done.returncode}\n{done.stderr}")
+    scan = json.loads(done.stdout)
+    check_equal(done.returncode, 1 if any(g["class"] in LOST for g in scan["groups"]) else 0, "status")
+    return scan
+
+
+def classes(scan):
+    """Class by address of every block that is not simply reached."""
+    return {int(b["address"], 16): g["class"] for g in scan["groups"] for b in g["list"]}
+
+
+def truths(truth):
+    """What the victim knows; of two blocks at one address the later one, since the first was given back."""
+    last = {int(e["address"], 16): e for e in truth.events if e["event"] == "truth"}
+    return [(e["kind"], e["what"], address, e["size"]) for address, e in last.items()]
+
+
+def compare(name, scan, truth):
+    """Counts by kind; the blocks of the victim's that were judged wrongly; blocks called leaked that are nobody's."""
+    got, rows, wrong = classes(scan), collections.defaultdict(collections.Counter), []
+    known = set()
+    for kind, what, address, size in truths(truth):
+        c = got.get(address, "reached")
+        right = {"lost": c in LOST, "held": c == "reached", "middle": c == "possible", "hidden": c in LOST,
+                 "free": c not in LOST}[what]
+        rows[(kind, what)][right] += 1
+        known.add(address)
+        if not right:
+            wrong.append((kind, what, c, hex(address), size))
+    strangers = [hex(a) for a, c in got.items() if c in LOST and a not in known]
+    print(f"  # {name}: pause {scan['pause_ms']} ms, scan {scan['scan_ms']} ms")
+    for (kind, what), n in sorted(rows.items(), key=lambda r: (r[0][1], r[0][0])):
+        print(f"  #   {what:7} {kind:20} {n[True]:5} of {n[True] + n[False]:5}")
+    return rows, wrong, strangers
+
+
+def check_scan(name, scan, truth):
+    rows, wrong, strangers = compare(name, scan, truth)
+    lost = sum((n for (_, what), n in rows.items() if what == "lost"), collections.Counter())
+    check(lost[True] >= 0.99 * (lost[True] + lost[False]), f"{name}: recall {lost}: {wrong[:10]}")
+    blamed = [w for w in wrong if w[2] in LOST]
+    check(not blamed and not strangers, f"{name}: called leaked and is not: {blamed[:10]} {strangers[:10]}")
+    check(all(w[1] == "lost" for w in wrong), f"{name}: {wrong[:10]}")
+    check_equal(scan["lost"], {}, f"{name}: lost")
+
+
+def reach(env, level, threads, *scan_args):
+    v = victim(env, f"reach-{level}", str(threads), env.victim_path("reach_module.so"))
+    before = seep_scan(env, v.pid, *scan_args)
+    check_equal([g for g in before["groups"] if g["class"] in LOST], [], "before anything leaks")
+    truth = v.command("go")
+    check_scan(f"-{level}, {threads or 'no'} threads {' '.join(scan_args)}", seep_scan(env, v.pid, *scan_args), truth)
+    return v
+
+
+@test(per_engine=False)
+def every_kind_of_block_is_judged_rightly_without_optimization(env):
+    reach(env, "O0", 0)
+
+
+@test(per_engine=False)
+def every_kind_of_block_is_judged_rightly_with_optimization(env):
+    reach(env, "O2", 0)
+
+
+@test(per_engine=False)
+def blocks_of_many_arenas_are_judged_rightly(env):
+    reach(env, "O0", 6)
+    reach(env, "O2", 6)
+
+
+@test(per_engine=False)
+def without_a_snapshot_a_sleeping_program_is_judged_the_same_and_it_is_said_to_be_racy(env):
+    v = reach(env, "O2", 2, "--no-snapshot")
+    check(seep_scan(env, v.pid, "--no-snapshot")["racy"], "racy")
+
+
+@test(per_engine=False)
+def objects_of_cxx_are_judged_rightly_and_named_by_their_classes(env):
+    for level in ("O0", "O2"):
+        v = victim(env, f"reachcxx-{level}")
+        truth = v.command("go")
+        scan = seep_scan(env, v.pid)
+        check_scan(f"C++ -{level}", scan, truth)
+        types = {g["type"]: g["blocks"] for g in scan["groups"] if g["type"]}
+        check_equal(types, {"shop::Order": 10, "shop::Both": 10}, "types")
