@@ -5,8 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
-const struct sp_heap_model *const sp_heap_models[] = {&sp_heap_glibc, &sp_heap_jemalloc, &sp_heap_musl,
-						      &sp_heap_recorded_blocks, NULL};
+const struct sp_heap_model *const sp_heap_models[] = {&sp_heap_glibc,    &sp_heap_jemalloc,        &sp_heap_musl,
+						      &sp_heap_tcmalloc, &sp_heap_recorded_blocks, NULL};
 
 static const uint64_t MIN_BYTES = (uint64_t)64 << 20;
 

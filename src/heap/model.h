@@ -83,6 +83,7 @@ struct sp_heap_model {
 /* All models, in the order in which they walk; NULL-terminated. The last one takes what an engine recorded. */
 extern const struct sp_heap_model *const sp_heap_models[];
 
-extern const struct sp_heap_model sp_heap_glibc, sp_heap_jemalloc, sp_heap_musl, sp_heap_recorded_blocks;
+extern const struct sp_heap_model sp_heap_glibc, sp_heap_jemalloc, sp_heap_musl, sp_heap_tcmalloc,
+    sp_heap_recorded_blocks;
 
 #endif

@@ -141,7 +141,8 @@ static int collect_area(struct sp_musl *mu, uint64_t area, uint64_t end)
 			continue;
 		if (g.is_freeable && g.class < NR_CLASSES)
 			mu->slots[g.class] += nr_slots(&g);
-		rc = sp_vec_push(&mu->groups, &g) < 0 ? -ENOMEM : 1;
+		rc = sp_vec_push(&mu->groups, &g);
+		rc = rc < 0 ? rc : 1;
 	}
 	return rc;
 }

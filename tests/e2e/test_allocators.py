@@ -121,3 +121,8 @@ def musl_knows_every_block(env):
 @test(per_engine=False)
 def musl_linked_statically(env):
     check_musl(env, "heapmix-musl-static", own=0)
+
+
+@test(per_engine=False)
+def tcmalloc_knows_every_block(env):
+    check_preloaded(env, "libtcmalloc_minimal.so.4", "tcmalloc")

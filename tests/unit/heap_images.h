@@ -293,9 +293,114 @@ static struct image *image_musl(void)
 	return im;
 }
 
+/* ---- tcmalloc ---- */
+
+#define TC_DATA UINT64_C(0x555555000000)
+#define TC_META UINT64_C(0x7ffe00000000)
+#define TC_HEAP UINT64_C(0x7fff00000000)
+
+enum {
+	TC_ROOT = 0x2000, /* in TC_DATA */
+	TC_SIZES = 0x180004,
+	TC_CENTRAL = 0x190000,
+	TC_HEAPS = 0x1a0000, /* a pointer to a thread's cache */
+	TC_LEAF = 0x1000,    /* in TC_META */
+	TC_SPANS = 0x280000,
+	TC_CACHE = 0x290000,
+	TC_PAGE_BYTES = 8192,
+	TC_NR_SIZES = 10,
+	TC_CLASS_48 = 4,
+	TC_BATCH = 2,
+};
+
+static const uint32_t tc_sizes[TC_NR_SIZES] = {0, 8, 16, 32, 48, 64, 1024, 8192, 65536, 256 << 10};
+
+static void tc_set32(struct image *im, uint64_t addr, uint32_t value)
+{
+	memcpy(image_at(im, addr), &value, sizeof(value));
+}
+
+static void tc_table(struct image *im)
+{
+	for (unsigned i = 0; i < TC_NR_SIZES; i++) {
+		tc_set32(im, TC_DATA + TC_SIZES - 512 + i * 4, TC_BATCH);
+		tc_set32(im, TC_DATA + TC_SIZES + i * 4, tc_sizes[i]);
+		image_set(im, TC_DATA + TC_SIZES + 512 + 4 + i * 8, i ? tc_sizes[i] / TC_PAGE_BYTES + 1 : 0);
+		tc_set32(im, TC_META + TC_CACHE + i * 32 + 24, tc_sizes[i]);
+	}
+}
+
+/* State: 0 in use, 1 free. */
+static uint64_t tc_span(struct image *im, unsigned nr, unsigned page, unsigned nr_pages, unsigned class, unsigned state)
+{
+	uint64_t span = TC_META + TC_SPANS + nr * 48u, first = TC_HEAP / TC_PAGE_BYTES + page;
+
+	image_set(im, span, first);
+	image_set(im, span + 8, nr_pages);
+	image_set(im, span + 40, (uint64_t) class << 16 | (uint64_t)state << 24);
+	for (unsigned i = 0; i < nr_pages; i++)
+		image_set(im, TC_META + TC_LEAF + (((first + i) & 0x3ffff) * 8), span);
+	return span;
+}
+
+/* The central list of the 48-byte class with its one span, and a slot with a batch of two. */
+static void tc_central(struct image *im, uint64_t span, uint64_t nr_free, uint64_t head, uint64_t tail)
+{
+	uint64_t central = TC_DATA + TC_CENTRAL, ring = central + 64;
+
+	image_set(im, central + 8, TC_CLASS_48);
+	image_set(im, central + 16 + 16, central + 16);
+	image_set(im, central + 16 + 24, central + 16);
+	image_set(im, ring + 16, span);
+	image_set(im, ring + 24, span);
+	image_set(im, span + 16, ring);
+	image_set(im, span + 24, ring);
+	image_set(im, central + 112, 1);
+	image_set(im, central + 120, nr_free);
+	image_set(im, central + 128, head);
+	image_set(im, central + 136, tail);
+	tc_set32(im, central + 128 + 1024, 1);
+	image_set(im, head, tail);
+}
+
+/* A span of 48-byte blocks (in use, in its own list, in the central list, in a thread's cache), a large one, a free
+ * one. */
+static struct image *image_tcmalloc(void)
+{
+	enum { NR_48 = TC_PAGE_BYTES / 48, NR_OWN = NR_48 - 5 };
+	struct image *im = calloc(1, sizeof(*im));
+
+	image_map(im, TC_DATA, 2 << 20, "/lib/libtcmalloc_minimal.so.4");
+	image_map(im, TC_META, 3 << 20, "");
+	image_map(im, TC_HEAP, UINT64_C(8) * TC_PAGE_BYTES, "");
+	image_done(im, "tcmalloc");
+	tc_table(im);
+	image_set(im, TC_DATA + TC_ROOT + (TC_HEAP / TC_PAGE_BYTES >> 18) * 8, TC_META + TC_LEAF);
+	uint64_t span = tc_span(im, 0, 0, 1, TC_CLASS_48, 0);
+	tc_span(im, 1, 1, 3, 0, 0);
+	tc_span(im, 2, 4, 4, 0, 1);
+	image_set(im, span + 40, (uint64_t)TC_CLASS_48 << 16 | (NR_48 - NR_OWN));
+	image_set(im, span + 32, TC_HEAP + UINT64_C(5) * 48);
+	for (unsigned i = 5; i + 1 < NR_48; i++)
+		image_set(im, TC_HEAP + i * UINT64_C(48), TC_HEAP + (i + 1) * UINT64_C(48));
+	tc_central(im, span, NR_OWN, TC_HEAP + 48, TC_HEAP + 96);
+	image_set(im, TC_DATA + TC_HEAPS, TC_META + TC_CACHE);
+	image_set(im, TC_META + TC_CACHE + TC_CLASS_48 * 32, TC_HEAP + UINT64_C(3) * 48);
+	tc_set32(im, TC_META + TC_CACHE + TC_CLASS_48 * 32 + 8, 1);
+	image_used(im, TC_HEAP);
+	image_used(im, TC_HEAP + UINT64_C(4) * 48);
+	image_used(im, TC_HEAP + TC_PAGE_BYTES);
+	for (unsigned i = 1; i < 4; i++)
+		image_freed(im, TC_HEAP + i * UINT64_C(48));
+	image_freed(im, TC_HEAP + UINT64_C(7) * 48);
+	image_freed(im, TC_HEAP + UINT64_C(4) * TC_PAGE_BYTES);
+	return im;
+}
+
 /* ---- all of them ---- */
 
-static struct image *(*const image_makers[])(void) = {image_jemalloc_5_3, image_jemalloc_5_2, image_musl};
+static struct image *(*const image_makers[])(void) = {image_jemalloc_5_3, image_jemalloc_5_2, image_musl,
+						      image_tcmalloc};
 
 enum { IMAGE_MAX_HOT = 4096 };
 
