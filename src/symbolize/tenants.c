@@ -58,7 +58,7 @@ static void note_change(struct sp_images *im, uint64_t changed_ns)
 
 	if (last && *last > changed_ns)
 		changed_ns = *last; /* looks are in order; what is said of their times need not be */
-	if (v->nr && v->nr == v->max) {
+	if (v->data && v->nr == v->max) {
 		size_t nr = v->nr / 2;
 		memmove(v->data, sp_vec_at(v, uint64_t, nr), (v->nr - nr) * sizeof(uint64_t));
 		v->nr -= nr;

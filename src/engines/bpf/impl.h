@@ -193,6 +193,7 @@ struct sp_bpf_tables {
 	uint64_t *row_cache;
 	struct sp_row *rows;
 	uint64_t nr_unknown; /* as of the last look */
+	uint64_t changed_ns; /* when code has come or gone at the last look that saw it, as far as is known */
 };
 
 struct sp_bpf_table_fds {
@@ -203,8 +204,8 @@ struct sp_bpf_table_fds {
 sp_must_check int sp_bpf_tables_map(struct sp_bpf_tables *t, const struct sp_bpf_table_fds *fds);
 void sp_bpf_tables_done(struct sp_bpf_tables *t);
 
-/* Reads the mappings; when code has come or gone the tables follow: true. *ret_changed_ns: when, as far as is known. */
-bool sp_bpf_tables_look(struct sp_bpf_tables *t, struct sp_proc *p, uint64_t *ret_changed_ns);
+/* Reads the mappings; when code has come or gone the tables follow: true, and changed_ns is set. */
+bool sp_bpf_tables_look(struct sp_bpf_tables *t, struct sp_proc *p);
 /* Is it time to look? */
 bool sp_bpf_tables_is_look_due(const struct sp_bpf_tables *t);
 

@@ -57,15 +57,15 @@ void sp_bpf_tables_done(struct sp_bpf_tables *t)
 		munmap(t->rows, t->watch.nr_rows_max * sizeof(*t->rows));
 }
 
-bool sp_bpf_tables_look(struct sp_bpf_tables *t, struct sp_proc *p, uint64_t *ret_changed_ns)
+bool sp_bpf_tables_look(struct sp_bpf_tables *t, struct sp_proc *p)
 {
 	uint64_t before_ns = t->watch.look.look_ns;
 	uint64_t loader_ns = __atomic_exchange_n(&t->ctl->loader_ns, 0, __ATOMIC_SEQ_CST);
 
-	*ret_changed_ns = loader_ns > before_ns ? loader_ns : before_ns;
 	t->nr_unknown = t->ctl->nr_unknown;
 	if (!sp_watch_tables_look(&t->watch, p))
 		return false;
+	t->changed_ns = loader_ns > before_ns ? loader_ns : before_ns;
 	t->ctl->stacks_left = STACKS;
 	return true;
 }

@@ -44,13 +44,13 @@ struct user {
 
 static void look(struct user *u)
 {
-	uint64_t changed_ns, exec_ns = u->tables.ctl->exec_ns;
+	uint64_t exec_ns = u->tables.ctl->exec_ns;
 
-	if (!sp_bpf_tables_look(&u->tables, u->c.target, &changed_ns))
+	if (!sp_bpf_tables_look(&u->tables, u->c.target))
 		return;
 	u->modules_changed = true;
 	if (u->c.names)
-		sp_symbolizer_refresh(u->c.names, exec_ns > changed_ns ? exec_ns : changed_ns);
+		sp_symbolizer_refresh(u->c.names, exec_ns > u->tables.changed_ns ? exec_ns : u->tables.changed_ns);
 	sp_watch_tables_count(&u->tables.watch, &u->stats);
 }
 
