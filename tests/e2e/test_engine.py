@@ -136,7 +136,7 @@ def libraries_that_take_turns_at_one_address(env):
     check_equal(whole + report["lost"].get("stack_broken", 0), every, f"whole and counted stacks\n{show(report)}")
 
 
-@test()
+@test(engines=["bpf"])
 def blocks_of_a_library_whose_place_another_one_took(env):
     """Both call paths have the same addresses; each keeps the names of the library that allocated."""
     v = victim(env, "dlopener")
