@@ -23,6 +23,11 @@ static int check(const struct sp_args *args, struct sp_why *why)
 	if (args->replay && args->resident)
 		return sp_why_set(why, SP_FAULT_USAGE, EINVAL,
 				  "--resident needs a running program: a recording has no memory");
+	if (args->growth && args->replay)
+		return sp_why_set(why, SP_FAULT_USAGE, EINVAL,
+				  "--growth watches a running program: it cannot show a recording");
+	if (args->growth && strcmp(args->engine->name, "auto") != 0 && strcmp(args->engine->name, "bpf") != 0)
+		return sp_why_set(why, SP_FAULT_USAGE, EINVAL, "--growth needs engine bpf, not %s", args->engine->name);
 	if (args->replay && args->argv)
 		return sp_why_set(why, SP_FAULT_USAGE, EINVAL, "--replay shows a recording: it cannot launch '%s'",
 				  args->argv[0]);
@@ -59,6 +64,7 @@ static struct sp_engine_config engine_config(const struct sp_args *args)
 	    .sample_rate = (uint32_t)args->sample_rate,
 	    .max_blocks = (uint32_t)args->max_blocks,
 	    .max_paths = (uint32_t)args->max_paths,
+	    .growth = args->growth,
 	    .percpu = args->percpu,
 	    .wa_missing_free = args->wa_missing_free,
 	    .replay_file = args->replay,
@@ -85,7 +91,9 @@ int sp_run_init(struct sp_run *run, const struct sp_cli *cli, const struct sp_ar
 	    .cli = cli,
 	    .session = {.target = args->target,
 			.argv = args->argv,
-			.engine = args->replay ? "replay" : args->engine->name,
+			.engine = args->replay   ? "replay"
+				  : args->growth ? "bpf"
+						 : args->engine->name,
 			.engine_config = engine_config(args),
 			.filter = {.min_age_ns = args->older_ns,
 				   .min_size = args->min_size,

@@ -51,6 +51,8 @@ static int probe(const struct sp_engine_config *c, struct sp_why *why)
 		return refuse_use("watches processes only", "--engine bpf watches the kernel", why);
 	if (c->on_event)
 		return refuse_use("cannot print each call", "--engine bpf can", why);
+	if (c->growth)
+		return refuse_use("does not see the mapping calls that the allocator makes", "--engine bpf does", why);
 	int err = check_leftovers(c->target, why);
 	return err || c->is_held ? err : sp_inject_probe(c->target, why);
 }

@@ -104,6 +104,7 @@ static void configure(struct user *u)
 	s->rodata->cfg_min_size = u->c.min_size;
 	s->rodata->cfg_max_size = u->c.max_size ? u->c.max_size : UINT64_MAX;
 	s->rodata->cfg_sample_rate = u->c.sample_rate;
+	s->rodata->cfg_growth = u->c.growth;
 	s->rodata->cfg_trace = u->c.on_event != NULL;
 	s->rodata->cfg_max_new = u->throwing == SP_THROWING_SMALL ? SP_THROWING_SMALL_BYTES : UINT64_MAX;
 	s->rodata->cfg_sessions = u->programs.mode == SP_ATTACH_SESSION;
