@@ -30,7 +30,7 @@ const volatile __u64 cfg_max_size = -1;
 const volatile __u64 cfg_max_new = -1; /* larger calls that may throw are not followed */
 const volatile __u32 cfg_sample_rate = 1;
 const volatile bool cfg_trace = false;
-const volatile bool cfg_growth = false; /* mapping calls and sbrk() only: threads' stacks count, too */
+const volatile bool cfg_growth = false;   /* mapping calls and sbrk() only: threads' stacks count, too */
 const volatile bool cfg_sessions = false; /* sp_session is in use */
 
 #define MAP_STACK 0x20000 /* uapi/asm-generic/mman.h */
