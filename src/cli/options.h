@@ -22,6 +22,7 @@ enum sp_for {
 	SP_FOR_REPORT = 1 << 11,
 	SP_FOR_DIFF = 1 << 12,
 	SP_FOR_MAP = 1 << 15,
+	SP_FOR_DETACH = 1 << 13,
 };
 
 /* One word that an option of type SP_OPT_CHOICE may have. */
@@ -43,8 +44,8 @@ struct sp_args {
 	    *suppressions;
 	uint64_t interval_ns, count;
 	uint64_t older_ns, top, min_size, max_size, sample_rate, max_blocks, max_paths;
-	uint64_t for_ns, max_pause_ns, max_memory, max_file, from_ns, to_ns, fail_over;
-	const struct sp_choice *sort, *engine, *color, *format;
+	uint64_t sample_bytes, for_ns, max_pause_ns, max_memory, max_file, from_ns, to_ns, fail_over;
+	const struct sp_choice *sort, *engine, *color, *format, *table;
 	char *const *argv; /* the program to launch, NULL-terminated; NULL: none */
 };
 

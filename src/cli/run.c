@@ -15,6 +15,8 @@ static int check(const struct sp_args *args, struct sp_why *why)
 	if (args->max_size && args->min_size > args->max_size)
 		return sp_why_set(why, SP_FAULT_USAGE, EINVAL, "--min-size %llu is greater than --max-size %llu",
 				  (unsigned long long)args->min_size, (unsigned long long)args->max_size);
+	if (args->sample_bytes && args->sample_rate > 1)
+		return sp_why_set(why, SP_FAULT_USAGE, EINVAL, "--sample and --sample-rate exclude each other");
 	if (replay_engine && !args->replay)
 		return sp_why_set(why, SP_FAULT_USAGE, EINVAL, "--engine replay needs --replay FILE");
 	if (args->replay && !replay_engine && strcmp(args->engine->name, "auto") != 0)
@@ -62,6 +64,10 @@ static struct sp_engine_config engine_config(const struct sp_args *args)
 	    .min_size = args->min_size,
 	    .max_size = args->max_size,
 	    .sample_rate = (uint32_t)args->sample_rate,
+	    .sample_bytes = args->sample_bytes,
+	    .max_memory = args->max_memory,
+	    .max_pause_ns = args->max_pause_ns,
+	    .table = args->table ? (enum sp_engine_table)args->table->value : SP_TABLE_AUTO,
 	    .max_blocks = (uint32_t)args->max_blocks,
 	    .max_paths = (uint32_t)args->max_paths,
 	    .growth = args->growth,
