@@ -192,9 +192,12 @@ static void look_at_code(struct agent *a)
 	    (!(is_young || nr != s->nr_unknown) || !sp_watch_look_is_affordable(&s->tables.look)))
 		return;
 	s->nr_unknown = nr;
+	uint64_t before_ns = s->tables.look.look_ns;
 	if (!sp_watch_tables_look(&s->tables, a->c.target))
 		return;
 	a->modules_changed = true;
+	if (a->c.names)
+		sp_symbolizer_refresh(a->c.names, before_ns);
 	struct sp_why why = {0};
 	if (sp_agent_stay_extend(s, &why) && sp_why_is_set(&why) && sp_proc_is_alive(a->c.target))
 		say(a, why.what);

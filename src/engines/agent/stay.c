@@ -191,7 +191,7 @@ int sp_agent_stay_begin(struct sp_agent_stay *s, const struct sp_engine_config *
 	*s = (struct sp_agent_stay){.c = c, .data = SP_AGENT_DATA_EMPTY, .ticker = SP_AGENT_TICKER_EMPTY};
 	s->ticker.wake_fd = wake_fd;
 	sp_agent_planted_init(&s->planted);
-	sp_agent_paths_init(&s->paths);
+	sp_agent_paths_init(&s->paths, s->c->names);
 	sp_agent_events_init(&s->events);
 	int err = begin(s, &maps, why);
 	if (!err)

@@ -144,9 +144,14 @@ static int load(struct user *u, struct sp_why *why)
 	return err ? sp_bpf_explain(err, "fill the unwind tables", why) : 0;
 }
 
+/* All at the same time: the tracepoint, too, waits for a grace period when it goes. */
 static void *remove_links(void *arg)
 {
-	sp_bpf_links_done(arg);
+	struct user *u = arg;
+
+	if (u->skel && u->skel->links.sp_exec && !sp_vec_push(&u->links.objects, &u->skel->links.sp_exec))
+		u->skel->links.sp_exec = NULL;
+	sp_bpf_links_done(&u->links);
 	return NULL;
 }
 
@@ -157,7 +162,7 @@ static void user_wind_down(struct sp_engine *e)
 
 	u->tables.ctl->active = 0;
 	if (!u->has_remover)
-		u->has_remover = !pthread_create(&u->remover, NULL, remove_links, &u->links);
+		u->has_remover = !pthread_create(&u->remover, NULL, remove_links, u);
 }
 
 static void unload(struct user *u)
@@ -167,7 +172,7 @@ static void unload(struct user *u)
 	if (u->has_remover)
 		pthread_join(u->remover, NULL);
 	else
-		sp_bpf_links_done(&u->links);
+		remove_links(u);
 	sp_bpf_store_close(&u->store);
 	sp_bpf_functions_done(&u->functions);
 	sp_bpf_tables_done(&u->tables);
