@@ -150,7 +150,7 @@ const struct sp_opt sp_opts[] = {
      "leave out blocks younger than this many milliseconds"},
     {"older", "TIME", 'o', DURATION(older_ns, 0, 0), "500ms", T | K | P | D, 0,
      "leave out blocks younger than this; 0 shows everything"},
-    {"sort", "KEY", 0, CHOICE(sort, sorts_seep), "growth", T | K | R | P, 0,
+    {"sort", "KEY", 0, CHOICE(sort, sorts_seep), "growth", T | K | P, 0,
      "which call paths come first; equal ones go by size"},
     {"sort", "KEY", 0, CHOICE(sort, sp_top_sorts), "growth", TOP, 0,
      "which processes come first: what grew, steady growth before any other, or what is largest"},

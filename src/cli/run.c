@@ -104,7 +104,7 @@ int sp_run_init(struct sp_run *run, const struct sp_cli *cli, const struct sp_ar
 			.filter = {.min_age_ns = args->older_ns,
 				   .min_size = args->min_size,
 				   .max_size = args->max_size},
-			.sort = (enum sp_sort)args->sort->value,
+			.sort = args->sort ? (enum sp_sort)args->sort->value : SP_SORT_GROWTH,
 			.top = (unsigned)args->top,
 			.interval_ns = args->interval_ns,
 			.count = args->count,
