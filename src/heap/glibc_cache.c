@@ -39,6 +39,12 @@ static uint64_t chunk_of(uint64_t bytes)
 	return (bytes + 8 + 15) & ~(uint64_t)15;
 }
 
+/* What is left of a larger free chunk stays with it when it is too small to be one. */
+static bool is_chunk_of(uint64_t bytes, uint64_t chunk_size)
+{
+	return chunk_size == chunk_of(bytes) || chunk_size == chunk_of(bytes) + 16;
+}
+
 /* The size of the chunks in a list. */
 static uint64_t list_chunk(unsigned bin)
 {
@@ -89,7 +95,7 @@ void sp_glibc_note_cache(struct sp_glibc *g, uint64_t mem, uint64_t chunk_size)
 	for (unsigned i = 0; i < SP_ARRAY_SIZE(shapes); i++) {
 		struct sp_glibc_cache found = {.mem = mem, .shape = i};
 
-		if (chunk_of(shape_bytes(&shapes[i])) != chunk_size || !load(g, mem, &shapes[i], &c) ||
+		if (!is_chunk_of(shape_bytes(&shapes[i]), chunk_size) || !load(g, mem, &shapes[i], &c) ||
 		    !is_consistent(&shapes[i], &c))
 			continue;
 		if (sp_vec_push(&g->caches, &found) < 0)

@@ -7,7 +7,8 @@
 enum {
 	PIECE = 4096,
 	BINS_WORDS = 2 * GLIBC_NR_BINS,
-	MIN_DELTA = 0x50, /* start of an arena to its bins: 0x58 up to 2.26, 0x70 since; room on both sides */
+	MIN_DELTA = 0x10, /* start of an arena to its bins: 0x58 up to 2.26, 0x70 since, 0x18 from 2.43 on; room on both
+			     sides */
 	MAX_DELTA = 0x90,
 };
 

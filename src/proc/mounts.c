@@ -56,15 +56,20 @@ static bool parse_line(char *line, struct sp_mount *ret)
 static int parse_owned(char *text, size_t len, struct sp_mounts *ret)
 {
 	struct sp_vec list;
-	char *rest = text, *line;
+	char *end = text + len;
 	int r = 0;
 
 	sp_vec_init(&list, sizeof(struct sp_mount), MAX_MOUNTS);
-	while (!r && (line = sp_proc_take_line(&rest, text + len))) {
+	for (char *line = text; line < end && !r;) {
 		struct sp_mount m;
+		char *eol = memchr(line, '\n', (size_t)(end - line));
 
+		if (!eol)
+			eol = end;
+		*eol = '\0';
 		if (parse_line(line, &m))
 			r = sp_vec_push(&list, &m);
+		line = eol + 1;
 	}
 	if (r && r != -ENOSPC) {
 		sp_vec_done(&list);
@@ -77,9 +82,14 @@ static int parse_owned(char *text, size_t len, struct sp_mounts *ret)
 
 int sp_mounts_parse(const char *text, size_t len, struct sp_mounts *ret)
 {
-	char *copy = sp_proc_copy_text(text, len);
+	char *copy = malloc(len + 1);
 
-	return copy ? parse_owned(copy, len, ret) : -ENOMEM;
+	if (!copy)
+		return -ENOMEM;
+	if (len)
+		memcpy(copy, text, len);
+	copy[len] = '\0';
+	return parse_owned(copy, len, ret);
 }
 
 int sp_process_mounts(const struct sp_process *p, struct sp_mounts *ret)

@@ -41,6 +41,9 @@ static bool fill(struct sp_pagemap *pm, uint64_t page)
 
 static enum sp_page_kind kind_of(uint64_t entry)
 {
+	/* a guard (new C libraries put one below each stack) counts as swapped out, too; nothing is there */
+	if (entry & SP_PAGE_WORD_GUARD)
+		return SP_PAGE_NONE;
 	if (entry & SP_PAGE_WORD_SWAPPED)
 		return SP_PAGE_SWAPPED;
 	if (!(entry & SP_PAGE_WORD_PRESENT))

@@ -23,5 +23,6 @@ enum { SP_PAGE_IS_PRESENT = 1 << 3, SP_PAGE_IS_SWAPPED = 1 << 4, SP_PAGE_IS_ZERO
 #define SP_PAGE_WORD_PRESENT (UINT64_C(1) << 63)
 #define SP_PAGE_WORD_SWAPPED (UINT64_C(1) << 62)
 #define SP_PAGE_WORD_FILE    (UINT64_C(1) << 61)
+#define SP_PAGE_WORD_GUARD   (UINT64_C(1) << 58) /* MADV_GUARD_INSTALL; said since Linux 6.15 */
 
 #endif

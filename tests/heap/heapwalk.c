@@ -3,8 +3,9 @@
  * What the allocator models see in a process: heapwalk PID [RECORDING]. Stops the process meanwhile.
  *
  * Prints a line for each model, `model NAME used N bytes B free N bytes B regions N`, and `gave-up NAME: why`; then the
- * classes, `leaked N`, `possible N`. With what recorder.c wrote it compares: `truth N`, `missing N` (recorded, not
- * seen in use), `extra N` (seen in use, not recorded), `short N` (smaller than asked for), each with the first few.
+ * losses, the blocks that are not reached, and the classes, `leaked N`, `possible N`. With what recorder.c wrote it
+ * compares: `truth N`, `missing N` (recorded, not seen in use), `extra N` (seen in use, not recorded), `short N`
+ * (smaller than asked for), each with the first few.
  */
 #include <elf.h>
 #include <errno.h>
@@ -32,7 +33,7 @@ struct target {
 	struct sp_heap_thread threads[MAX_THREADS];
 	uint64_t words[MAX_THREADS * 27];
 	struct sp_heap_source source;
-	int pagemap;
+	struct sp_pagemap pagemap;
 };
 
 static struct target target;
@@ -42,25 +43,21 @@ static ssize_t read_mem(void *arg, uint64_t addr, void *buf, size_t len)
 	return sp_proc_read_mem(arg, (sp_raddr){addr}, buf, len);
 }
 
-/* /proc/PID/pagemap: bit 63 present, bit 62 swapped; a private page that is neither was never written. */
 static enum sp_heap_pages pages(void *arg, uint64_t addr, uint64_t end, uint64_t *ret_end)
 {
-	uint64_t entries[512], nr = (end - addr) / 4096, i;
+	const struct sp_mapping *m = sp_maps_find(&target.maps, addr);
 
 	(void)arg;
-	if (nr > 512)
-		nr = 512;
-	if (!nr || pread(target.pagemap, entries, nr * 8, (off_t)(addr / 4096 * 8)) != (ssize_t)(nr * 8)) {
-		*ret_end = end;
+	if (m && end > m->end)
+		end = m->end;
+	switch (sp_pagemap_run(&target.pagemap, addr, end, ret_end)) {
+	case SP_PAGE_NONE:
+		return m && m->inode ? SP_HEAP_PAGES_RESIDENT : SP_HEAP_PAGES_EMPTY;
+	case SP_PAGE_SWAPPED:
+		return SP_HEAP_PAGES_AWAY;
+	default:
 		return SP_HEAP_PAGES_RESIDENT;
 	}
-	for (i = 1; i < nr && entries[i] >> 62 == entries[0] >> 62; i++)
-		;
-	*ret_end = addr + i * 4096;
-	const struct sp_mapping *m = sp_maps_find(&target.maps, addr);
-	if (entries[0] >> 63 || !m || m->path[0] == '/')
-		return SP_HEAP_PAGES_RESIDENT;
-	return entries[0] >> 62 ? SP_HEAP_PAGES_AWAY : SP_HEAP_PAGES_EMPTY;
 }
 
 static void add_thread(pid_t tid)
@@ -98,15 +95,14 @@ static int stop(pid_t pid)
 
 static int open_target(pid_t pid, struct sp_why *why)
 {
-	char path[64];
 	int rc = sp_proc_open(NULL, pid, &target.proc, why);
 
 	if (rc == 0)
 		rc = stop(pid);
 	if (rc == 0)
 		rc = sp_proc_maps(target.proc, &target.maps, why);
-	snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)pid);
-	target.pagemap = open(path, O_RDONLY | O_CLOEXEC);
+	if (rc == 0)
+		rc = sp_pagemap_open(sp_proc_dirfd(target.proc), &target.pagemap);
 	target.source.read = read_mem;
 	target.source.pages = getenv("HEAPWALK_NO_PAGES") ? NULL : pages;
 	target.source.arg = target.proc;
@@ -196,6 +192,16 @@ static void print_models(const struct sp_heap *h)
 	}
 }
 
+static void print_lost(const struct sp_heap *h)
+{
+	struct sp_heap_lost lost;
+
+	sp_heap_lost(h, &lost);
+	printf("away %llu\nunreadable %llu\nunjudged %llu\nthreads-unknown %llu\n", (unsigned long long)lost.away_bytes,
+	       (unsigned long long)lost.unreadable_bytes, (unsigned long long)lost.unjudged_bytes,
+	       (unsigned long long)lost.threads_unknown);
+}
+
 static unsigned long ms(void)
 {
 	struct timespec ts;
@@ -228,6 +234,7 @@ int main(int argc, char **argv)
 	}
 	printf("walk-ms %lu\nmark-ms %lu\n", walked - begin, ms() - walked);
 	print_models(heap);
+	print_lost(heap);
 	c.heap = heap;
 	sp_heap_for_each(heap, compare_block, &c);
 	compare_recorded(&c);

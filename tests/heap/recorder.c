@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -63,7 +64,7 @@ static void resolve(void)
 static void lock(void)
 {
 	while (__atomic_test_and_set(&is_lock_taken, __ATOMIC_ACQUIRE))
-		;
+		sched_yield();
 }
 
 static void unlock(void)

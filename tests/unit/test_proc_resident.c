@@ -93,12 +93,36 @@ static void old_kernels_are_read_word_by_word(void **state)
 	tree_done(&t);
 }
 
+static void a_guard_is_not_swapped_out(void **state)
+{
+	const uint64_t words[] = {0, UINT64_C(1) << 63, UINT64_C(0x440000000000009f), UINT64_C(0x4000000000000083)};
+	static const enum sp_page_kind kinds[] = {SP_PAGE_NONE, SP_PAGE_OWN, SP_PAGE_NONE, SP_PAGE_SWAPPED};
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), end;
+	struct sp_pagemap pm;
+	struct sp_proc *p = NULL;
+	struct sp_why why = {0};
+	struct tree t;
+
+	(void)state;
+	tree_init(&t);
+	tree_put_process(&t, 10, "app", 'S', 0, "app");
+	tree_put_bytes(&t, "10/pagemap", words, sizeof(words));
+	assert_int_equal(sp_proc_open(&t.fs, 10, &p, &why), 0);
+	assert_int_equal(sp_pagemap_open(sp_proc_dirfd(p), &pm), 0);
+	for (unsigned i = 0; i < SP_ARRAY_SIZE(words); i++)
+		assert_int_equal(sp_pagemap_run(&pm, i * page, (i + 1) * page, &end), kinds[i]);
+	sp_pagemap_close(&pm);
+	sp_proc_close(p);
+	tree_done(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(only_touched_pages_count_and_only_their_part_of_a_range),
 	    cmocka_unit_test(a_range_larger_than_one_look_is_summed),
 	    cmocka_unit_test(old_kernels_are_read_word_by_word),
+	    cmocka_unit_test(a_guard_is_not_swapped_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
