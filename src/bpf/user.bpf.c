@@ -30,6 +30,7 @@ const volatile __u64 cfg_max_size = -1;
 const volatile __u64 cfg_max_new = -1; /* larger calls that may throw are not followed */
 const volatile __u32 cfg_sample_rate = 1;
 const volatile bool cfg_trace = false;
+const volatile bool cfg_growth = false;   /* mapping calls and sbrk() only: threads' stacks count, too */
 const volatile bool cfg_sessions = false; /* sp_session is in use */
 
 #define MAP_STACK 0x20000 /* uapi/asm-generic/mman.h */
@@ -153,7 +154,7 @@ static __always_inline bool on_enter(struct sp_bpf_ctl *ctl, struct pt_regs *ctx
 		count_lost(SP_LOST_THREAD_STATE);
 		return false;
 	}
-	if (kind == SP_KIND_MMAP && a.a3 & MAP_STACK)
+	if (kind == SP_KIND_MMAP && a.a3 & MAP_STACK && !cfg_growth)
 		return false;
 	if (kind >= SP_KIND_MMAP && is_part_of_skipped(ctx, t))
 		return false;
@@ -169,7 +170,7 @@ static __always_inline bool on_enter(struct sp_bpf_ctl *ctl, struct pt_regs *ctx
 	c->fn = SP_COOKIE_FN(cookie);
 	c->size = requested_size(&a, kind, SP_COOKIE_SIZE_ARG(cookie));
 	c->arg = a.a0;
-	c->skip = c->size < cfg_min_size || c->size > cfg_max_size || is_sampled_out();
+	c->skip = c->size < cfg_min_size || (c->size > cfg_max_size && kind != SP_KIND_SBRK) || is_sampled_out();
 	if (c->skip && cfg_sessions && c->fn == SP_FN_MALLOC) {
 		call_skip(t, ctx->sp);
 		return false;
@@ -181,6 +182,11 @@ static __always_inline bool on_enter(struct sp_bpf_ctl *ctl, struct pt_regs *ctx
 	if (cfg_trace && kind != SP_KIND_MUNMAP && !c->skip)
 		send_event(SP_BEV_ENTER, c->fn, 0, c->size, 0);
 	return true;
+}
+
+static __always_inline bool is_mapping(struct call *c)
+{
+	return c->kind == SP_KIND_MMAP || c->kind == SP_KIND_MREMAP || c->kind == SP_KIND_SBRK;
 }
 
 /* Did the call give a block, and where? */
@@ -198,7 +204,7 @@ static __always_inline bool result_of(struct call *c, struct pt_regs *ctx, u64 *
 		return *ret != 0;
 	}
 	*ret = ax;
-	return c->kind == SP_KIND_MMAP || c->kind == SP_KIND_MREMAP ? ax < (u64)-4095 : ax != 0;
+	return is_mapping(c) ? ax < (u64)-4095 : ax != 0;
 }
 
 /* Rule 2: a failed realloc leaves the old block as it was (one of size 0 has freed it). */
@@ -251,16 +257,20 @@ static __always_inline void on_return(struct sp_bpf_ctl *ctl, struct pt_regs *ct
 		on_failure(ctl, c);
 		return;
 	}
-	bool is_mapping = c->kind == SP_KIND_MMAP || c->kind == SP_KIND_MREMAP;
+	if (c->kind == SP_KIND_SBRK && (s64)c->size <= 0) { /* the heap shrinks, or was only asked for its end */
+		if (c->size)
+			send_event(SP_BEV_UNMAP, c->fn, addr + c->size, -c->size, 0);
+		return;
+	}
 	if (c->skip) {
 		/* A mapping that is not recorded still replaces what stood there (MAP_FIXED). */
-		if (is_mapping)
+		if (is_mapping(c))
 			send_event(SP_BEV_UNMAP, c->fn, addr, c->size, 0);
 		return;
 	}
 	struct sp_bpf_block b = {.size = c->size, .birth_ns = bpf_ktime_get_ns(), .fn = c->fn};
 	b.path = path_of_caller(ctx->ip, ctx->sp, ctx->bp);
-	if (is_mapping)
+	if (is_mapping(c))
 		send_event(SP_BEV_MMAP, c->fn, addr, c->size, b.path);
 	else
 		remember(key_of(ctl, addr), &b);

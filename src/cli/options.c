@@ -26,6 +26,9 @@ const struct sp_choice sp_top_sorts[] = {{"growth", SP_SUSPECT_GROWTH}, {"anon",
 #define ENGINE(name) {#name, 0},
 static const struct sp_choice engines[] = {{"auto", 0}, SP_ENGINES(ENGINE){NULL, 0}};
 
+static const struct sp_choice tables[] = {
+    {"auto", SP_TABLE_AUTO}, {"shadow", SP_TABLE_SHADOW}, {"hash", SP_TABLE_HASH}, {NULL, 0}};
+
 static const struct sp_choice colors[] = {{"auto", 0}, {"always", 0}, {"never", 0}, {NULL, 0}};
 
 static const struct sp_choice formats[] = {
@@ -48,6 +51,7 @@ static const struct sp_choice scan_formats[] = {
 #define FLAG(f)                SP_OPT_FLAG, FIELD(bool, f), 0, 0, 0, NULL
 #define U64(f, min, max)       SP_OPT_U64, FIELD(uint64_t, f), min, max, 0, NULL
 #define BYTES(f, min)          SP_OPT_BYTES, FIELD(uint64_t, f), min, UINT64_MAX, 0, NULL
+#define MAYBE(f, min)          SP_OPT_MAYBE, FIELD(uint64_t, f), min, 1ull << 40, 0, NULL
 #define DURATION(f, min, unit) SP_OPT_DURATION, FIELD(uint64_t, f), min, 365 * NS_PER_DAY, unit, NULL
 #define STRING(f)              SP_OPT_STRING, FIELD(const char *, f), 0, 0, 0, NULL
 #define ARGV(f)                SP_OPT_ARGV, FIELD(char *const *, f), 0, 0, 0, NULL
@@ -60,7 +64,7 @@ static const struct sp_choice scan_formats[] = {
 #define TOP         SP_FOR_TOP
 #define MAP         SP_FOR_MAP
 #define S           SP_FOR_SCAN
-#define ALL         (SP_FOR_SEEP | S | T | K | M | SHM | TOP | MAP | R | P | D | SP_FOR_HELP)
+#define ALL         (SP_FOR_SEEP | S | T | K | M | SHM | TOP | MAP | R | P | D | SP_FOR_DETACH | SP_FOR_HELP)
 #define R           SP_FOR_RECORD
 #define P           SP_FOR_REPORT
 #define D           SP_FOR_DIFF
@@ -75,6 +79,7 @@ const struct sp_opt sp_opts[] = {
      "the process to watch, or the name of its program"},
     {"PID|NAME", "PID|NAME", 0, STRING(target), NULL, MAP, WORD, "the process to look at, or the name of its program"},
     {"PID|NAME", "PID|NAME", 0, STRING(target), NULL, S, WORD, "the process to look into, or the name of its program"},
+    {"PID|NAME", "PID|NAME", 0, STRING(target), NULL, SP_FOR_DETACH, WORD, "the process, or the name of its program"},
     {"FILE|PID", "FILE|PID", 0, STRING(target), NULL, P, WORD, "a recording, or a process to watch for a while"},
     {"FILE", "FILE", 0, STRING(target), NULL, D, WORD, "a recording"},
     {"FILE", "FILE", 0, STRING(second), NULL, D, WORD, "the recording to compare it with; without it, its own end"},
@@ -145,7 +150,7 @@ const struct sp_opt sp_opts[] = {
      "leave out blocks younger than this many milliseconds"},
     {"older", "TIME", 'o', DURATION(older_ns, 0, 0), "500ms", T | K | P | D, 0,
      "leave out blocks younger than this; 0 shows everything"},
-    {"sort", "KEY", 0, CHOICE(sort, sorts_seep), "growth", T | K | R | P, 0,
+    {"sort", "KEY", 0, CHOICE(sort, sorts_seep), "growth", T | K | P, 0,
      "which call paths come first; equal ones go by size"},
     {"sort", "KEY", 0, CHOICE(sort, sp_top_sorts), "growth", TOP, 0,
      "which processes come first: what grew, steady growth before any other, or what is largest"},
@@ -176,6 +181,10 @@ const struct sp_opt sp_opts[] = {
      "colours; auto: on a terminal, unless NO_COLOR is set"},
     {"debuginfod", NULL, 0, FLAG(debuginfod), NULL, T | R | P, 0,
      "ask the servers in DEBUGINFOD_URLS for missing debug information"},
+    {"growth", NULL, 0, FLAG(growth), NULL, T, 0,
+     "watch what makes the process itself larger: mmap(), mremap() and sbrk() by call path, malloc's own calls, too; "
+     "what "
+     "munmap() gives back is taken off. Cheap, for these calls are rare; with --resident, how much of it is in memory"},
     {"resident", NULL, 0, FLAG(resident), NULL, T | M | S, 0,
      "tell how much of each call path is in physical memory; what was allocated and never touched is not"},
     {"no-lines", NULL, 0, FLAG(no_lines), NULL, T | R | P, 0, "functions only, no source lines: cheaper"},
@@ -196,6 +205,16 @@ const struct sp_opt sp_opts[] = {
      "how to watch; auto takes the best that works here"},
     {"sample-rate", "N", 's', U64(sample_rate, 1, UINT32_MAX), "1", T | K | M | R, 0,
      "record one allocation in N and scale the numbers up; 1: all, exact"},
+    {"sample", "BYTES", 0, MAYBE(sample_bytes, 1), "512K", T | M | R, 0,
+     "engine agent: record a block every so many bytes on average, by chance, and scale the sums up"},
+    {"max-memory", "BYTES", 0, BYTES(max_memory, 1 << 20), NULL, T | M | R, 0,
+     "engine agent: memory that watching may take in the process; then it goes on by sampling, and says so; default: "
+     "256M, or a tenth of what the process may use"},
+    {"max-pause", "TIME", 0, DURATION(max_pause_ns, 100000, NS_PER_MS), "50ms", T | M | R, 0,
+     "engine agent: give up where the process would have to be stopped for longer; a bare number is milliseconds"},
+    {"table", "TABLE", 0, CHOICE(table, tables), "auto", T | M | R, 0,
+     "engine agent: where it keeps blocks; shadow: fast, a quarter of the heap; hash: for heaps that are huge and "
+     "sparse"},
     {"max-blocks", "N", 0, U64(max_blocks, 1, 1u << 30), NULL, T | K | M | R, 0,
      "room for this many blocks at a time; what does not fit is counted and reported"},
     {"max-paths", "N", 0, U64(max_paths, 1, 1u << 26), NULL, T | K | M | R, 0, "room for this many call paths"},

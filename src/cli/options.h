@@ -18,10 +18,11 @@ enum sp_for {
 	SP_FOR_SHM = 1 << 5,
 	SP_FOR_TOP = 1 << 6,
 	SP_FOR_SCAN = 1 << 7,
-	SP_FOR_MAP = 1 << 7,
 	SP_FOR_RECORD = 1 << 10,
 	SP_FOR_REPORT = 1 << 11,
 	SP_FOR_DIFF = 1 << 12,
+	SP_FOR_MAP = 1 << 15,
+	SP_FOR_DETACH = 1 << 13,
 };
 
 /* One word that an option of type SP_OPT_CHOICE may have. */
@@ -38,13 +39,13 @@ struct sp_args {
 	bool debuginfod, no_lines, resident;
 	bool once, no_snapshot;
 	bool all;
-	bool batch, no_heap, fail_on_leak;
+	bool batch, growth, no_heap, fail_on_leak;
 	const char *target, *second, *command, *object, *symbols_prefix, *replay, *topic, *filter, *output,
 	    *suppressions;
 	uint64_t interval_ns, count;
 	uint64_t older_ns, top, min_size, max_size, sample_rate, max_blocks, max_paths;
-	uint64_t for_ns, max_pause_ns, max_memory, max_file, from_ns, to_ns, fail_over;
-	const struct sp_choice *sort, *engine, *color, *format;
+	uint64_t sample_bytes, for_ns, max_pause_ns, max_memory, max_file, from_ns, to_ns, fail_over;
+	const struct sp_choice *sort, *engine, *color, *format, *table;
 	char *const *argv; /* the program to launch, NULL-terminated; NULL: none */
 };
 

@@ -15,6 +15,8 @@ static int check(const struct sp_args *args, struct sp_why *why)
 	if (args->max_size && args->min_size > args->max_size)
 		return sp_why_set(why, SP_FAULT_USAGE, EINVAL, "--min-size %llu is greater than --max-size %llu",
 				  (unsigned long long)args->min_size, (unsigned long long)args->max_size);
+	if (args->sample_bytes && args->sample_rate > 1)
+		return sp_why_set(why, SP_FAULT_USAGE, EINVAL, "--sample and --sample-rate exclude each other");
 	if (replay_engine && !args->replay)
 		return sp_why_set(why, SP_FAULT_USAGE, EINVAL, "--engine replay needs --replay FILE");
 	if (args->replay && !replay_engine && strcmp(args->engine->name, "auto") != 0)
@@ -23,6 +25,11 @@ static int check(const struct sp_args *args, struct sp_why *why)
 	if (args->replay && args->resident)
 		return sp_why_set(why, SP_FAULT_USAGE, EINVAL,
 				  "--resident needs a running program: a recording has no memory");
+	if (args->growth && args->replay)
+		return sp_why_set(why, SP_FAULT_USAGE, EINVAL,
+				  "--growth watches a running program: it cannot show a recording");
+	if (args->growth && strcmp(args->engine->name, "auto") != 0 && strcmp(args->engine->name, "bpf") != 0)
+		return sp_why_set(why, SP_FAULT_USAGE, EINVAL, "--growth needs engine bpf, not %s", args->engine->name);
 	if (args->replay && args->argv)
 		return sp_why_set(why, SP_FAULT_USAGE, EINVAL, "--replay shows a recording: it cannot launch '%s'",
 				  args->argv[0]);
@@ -57,8 +64,13 @@ static struct sp_engine_config engine_config(const struct sp_args *args)
 	    .min_size = args->min_size,
 	    .max_size = args->max_size,
 	    .sample_rate = (uint32_t)args->sample_rate,
+	    .sample_bytes = args->sample_bytes,
+	    .max_memory = args->max_memory,
+	    .max_pause_ns = args->max_pause_ns,
+	    .table = args->table ? (enum sp_engine_table)args->table->value : SP_TABLE_AUTO,
 	    .max_blocks = (uint32_t)args->max_blocks,
 	    .max_paths = (uint32_t)args->max_paths,
+	    .growth = args->growth,
 	    .percpu = args->percpu,
 	    .wa_missing_free = args->wa_missing_free,
 	    .replay_file = args->replay,
@@ -85,12 +97,14 @@ int sp_run_init(struct sp_run *run, const struct sp_cli *cli, const struct sp_ar
 	    .cli = cli,
 	    .session = {.target = args->target,
 			.argv = args->argv,
-			.engine = args->replay ? "replay" : args->engine->name,
+			.engine = args->replay   ? "replay"
+				  : args->growth ? "bpf"
+						 : args->engine->name,
 			.engine_config = engine_config(args),
 			.filter = {.min_age_ns = args->older_ns,
 				   .min_size = args->min_size,
 				   .max_size = args->max_size},
-			.sort = (enum sp_sort)args->sort->value,
+			.sort = args->sort ? (enum sp_sort)args->sort->value : SP_SORT_GROWTH,
 			.top = (unsigned)args->top,
 			.interval_ns = args->interval_ns,
 			.count = args->count,

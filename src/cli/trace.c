@@ -73,6 +73,7 @@ static const struct sp_example examples[] = {
     {"--json 1234 1 1 | jq .paths[0]", "for programs: one JSON object a report"},
     {"--format folded 1234 30 1 | flamegraph.pl", "a flame graph of what 30 seconds have left outstanding"},
     {"--format pprof 1234 30 1 | go tool pprof -top /dev/stdin", "the same for pprof and its kin"},
+    {"--growth --resident 1234", "what makes process 1234 itself larger, and how much of it is in memory"},
     {"1 -- ./app --port 80", "start ./app and watch it from its first instruction, a report every second"},
     {"--fail-on-leak -- ./unit-tests", "status 1 when the tests leave something unfreed"},
     {NULL, NULL},

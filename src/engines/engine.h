@@ -43,10 +43,11 @@ struct sp_engine_config {
 	uint64_t max_memory;         /* agent: bytes in the target for its tables; 0: default */
 	uint64_t max_pause_ns;       /* agent: of one stop of the target; 0: default */
 	enum sp_engine_table { SP_TABLE_AUTO, SP_TABLE_SHADOW, SP_TABLE_HASH } table; /* agent: where live blocks are */
-	bool is_held;            /* the target is the stopped child of sp_launch_start(), in this thread */
-	uint32_t max_blocks;     /* 0: default */
-	uint32_t max_paths;      /* 0: default */
-	bool percpu;             /* kernel: per-cpu allocations instead of slab and pages */
+	bool is_held;        /* the target is the stopped child of sp_launch_start(), in this thread */
+	uint32_t max_blocks; /* 0: default */
+	uint32_t max_paths;  /* 0: default */
+	bool growth; /* processes: mapping calls and sbrk() instead of the allocator, also those that it makes */
+	bool percpu; /* kernel: per-cpu allocations instead of slab and pages */
 	bool wa_missing_free;    /* kernel: an allocation at a known address replaces the old block */
 	const char *replay_file; /* engine replay */
 	void (*on_event)(const struct sp_event *e, void *arg); /* NULL: no event stream; called from poll() */

@@ -184,6 +184,25 @@ static unsigned nr_kept(const struct leave *l)
 	return nr - l->left.nr_unmapped;
 }
 
+/* A stub that was under way when its maker was killed has done its work since: what it mapped is there now. */
+static int collect_again(struct leave *l)
+{
+	bool had_stub = false;
+	struct sp_maps maps;
+
+	for (size_t i = 0; i < l->patches.nr; i++)
+		had_stub |= sp_vec_at(&l->patches, struct sp_patch, i)->is_stub;
+	if (!had_stub)
+		return 0;
+	int rc = sp_proc_maps(l->in->p, &maps, NULL);
+	if (rc < 0)
+		return rc;
+	sp_maps_done(&l->maps);
+	l->maps = maps;
+	sp_vec_clear(&l->regions);
+	return sp_regions_find(l->in, &l->maps, &l->regions);
+}
+
 static int leave(struct leave *l, uint64_t patience_ns, struct sp_why *why)
 {
 	int rc = collect(l);
@@ -195,6 +214,10 @@ static int leave(struct leave *l, uint64_t patience_ns, struct sp_why *why)
 		return sp_inject_refuse_gone(l->in, why);
 	if (rc < 0)
 		return sp_inject_refuse_ptrace(l->in, -rc, why);
+	if (l->is_out)
+		rc = collect_again(l);
+	if (rc < 0)
+		return sp_inject_no_memory(why);
 	return l->is_out ? unmap_all(l, why) : 0;
 }
 

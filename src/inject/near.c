@@ -122,6 +122,20 @@ static int refuse(struct sp_inject *in, int64_t err, uint64_t bytes, struct sp_w
 	return rc;
 }
 
+/*
+ * The target maps it even when we are killed meanwhile, and nobody writes the mark then: the guard finds it by this
+ * (regions.c).
+ */
+static int note_intent(struct sp_inject *in, uint64_t at, uint64_t bytes, struct sp_why *why)
+{
+	const uint64_t words[] = {at, bytes};
+	int rc = sp_inject_need_mailbox(in, why);
+
+	if (rc == 0)
+		rc = sp_inject_write(in, (sp_raddr){in->mailbox + SP_MAILBOX_INTENT}, words, sizeof(words));
+	return rc;
+}
+
 /* -EEXIST: somebody was faster. */
 static int map_at(struct sp_inject *in, uint64_t at, uint64_t bytes, int prot, struct sp_why *why)
 {
@@ -132,8 +146,10 @@ static int map_at(struct sp_inject *in, uint64_t at, uint64_t bytes, int prot, s
 	     .args = {at, bytes, (uint64_t)p, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, ~0ull, 0}},
 	    {.nr = sp_inject_arch.nr_madvise, .args = {at, bytes, MADV_DONTDUMP}},
 	};
-	int rc = sp_inject_calls(in, calls, SP_ARRAY_SIZE(calls), why);
+	int rc = note_intent(in, at, bytes, why);
 
+	if (rc == 0)
+		rc = sp_inject_calls(in, calls, SP_ARRAY_SIZE(calls), why);
 	if (rc < 0)
 		return rc;
 	if (calls[0].ret == -EEXIST)

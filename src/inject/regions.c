@@ -75,14 +75,40 @@ static bool is_data(struct sp_inject *in, const struct sp_mapping *m, struct sp_
 	return true;
 }
 
+static bool is_blank(struct sp_inject *in, uint64_t addr)
+{
+	static const uint8_t zeroes[4096];
+	uint8_t page[sizeof(zeroes)];
+
+	return sp_inject_read(in, addr, page, sizeof(page)) == 0 && !memcmp(page, zeroes, sizeof(page));
+}
+
+/* What this mailbox's owner was about to map when it was killed: there, anonymous, and still blank. */
+static bool is_intended(struct sp_inject *in, const struct sp_maps *maps, const struct sp_region *mailbox,
+			struct sp_region *ret)
+{
+	uint64_t words[2];
+
+	if (sp_inject_read(in, mailbox->start + SP_MAILBOX_INTENT, words, sizeof(words)) < 0)
+		return false;
+	*ret = (struct sp_region){.start = words[0], .bytes = words[1], .kind = SP_INJECT_NEAR};
+	for (size_t i = 0; i < maps->nr; i++)
+		if (maps->list[i].start == words[0])
+			return words[1] && words[1] <= MARKED_MAX && words[1] % 4096 == 0 &&
+			       is_anonymous_up_to(maps, i, words[1]) && is_blank(in, words[0]);
+	return false;
+}
+
 int sp_regions_find(struct sp_inject *in, const struct sp_maps *maps, struct sp_vec *ret)
 {
-	struct sp_region r;
+	struct sp_region r, intended;
 
 	for (size_t i = 0; i < maps->nr; i++) {
 		if (!is_marked(in, maps, i, &r) && !is_data(in, &maps->list[i], &r))
 			continue;
 		int rc = sp_vec_push(ret, &r);
+		if (rc == 0 && r.kind == SP_INJECT_MAILBOX && is_intended(in, maps, &r, &intended))
+			rc = sp_vec_push(ret, &intended);
 		if (rc < 0)
 			return rc;
 	}

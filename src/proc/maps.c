@@ -150,15 +150,11 @@ static bool is_sorted(const struct sp_vec *list)
 
 static int parse_lines(char *text, size_t len, struct sp_vec *list)
 {
-	char *end = text + len;
+	char *rest = text, *line;
 
-	for (char *line = text; line < end;) {
+	while ((line = sp_proc_take_line(&rest, text + len))) {
 		struct sp_mapping m;
 
-		char *eol = memchr(line, '\n', (size_t)(end - line));
-		if (!eol)
-			eol = end;
-		*eol = '\0';
 		if (sp_maps_parse_line(line, &m)) {
 			int rc = sp_vec_push(list, &m);
 			if (rc == -ENOSPC)
@@ -166,7 +162,6 @@ static int parse_lines(char *text, size_t len, struct sp_vec *list)
 			if (rc < 0)
 				return rc;
 		}
-		line = eol + 1;
 	}
 	if (!is_sorted(list)) /* never from the kernel */
 		qsort(list->data, list->nr, sizeof(struct sp_mapping), by_start);
@@ -191,14 +186,9 @@ int sp_maps_parse_owned(char *text, size_t len, struct sp_maps *ret)
 
 int sp_maps_parse(const char *text, size_t len, struct sp_maps *ret)
 {
-	char *copy = malloc(len + 1);
+	char *copy = sp_proc_copy_text(text, len);
 
-	if (!copy)
-		return -ENOMEM;
-	if (len)
-		memcpy(copy, text, len);
-	copy[len] = '\0';
-	return sp_maps_parse_owned(copy, len, ret);
+	return copy ? sp_maps_parse_owned(copy, len, ret) : -ENOMEM;
 }
 
 int sp_maps_read(int dirfd, struct sp_maps *ret)

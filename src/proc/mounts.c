@@ -56,20 +56,15 @@ static bool parse_line(char *line, struct sp_mount *ret)
 static int parse_owned(char *text, size_t len, struct sp_mounts *ret)
 {
 	struct sp_vec list;
-	char *end = text + len;
+	char *rest = text, *line;
 	int r = 0;
 
 	sp_vec_init(&list, sizeof(struct sp_mount), MAX_MOUNTS);
-	for (char *line = text; line < end && !r;) {
+	while (!r && (line = sp_proc_take_line(&rest, text + len))) {
 		struct sp_mount m;
-		char *eol = memchr(line, '\n', (size_t)(end - line));
 
-		if (!eol)
-			eol = end;
-		*eol = '\0';
 		if (parse_line(line, &m))
 			r = sp_vec_push(&list, &m);
-		line = eol + 1;
 	}
 	if (r && r != -ENOSPC) {
 		sp_vec_done(&list);
@@ -82,14 +77,9 @@ static int parse_owned(char *text, size_t len, struct sp_mounts *ret)
 
 int sp_mounts_parse(const char *text, size_t len, struct sp_mounts *ret)
 {
-	char *copy = malloc(len + 1);
+	char *copy = sp_proc_copy_text(text, len);
 
-	if (!copy)
-		return -ENOMEM;
-	if (len)
-		memcpy(copy, text, len);
-	copy[len] = '\0';
-	return parse_owned(copy, len, ret);
+	return copy ? parse_owned(copy, len, ret) : -ENOMEM;
 }
 
 int sp_process_mounts(const struct sp_process *p, struct sp_mounts *ret)

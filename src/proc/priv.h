@@ -90,6 +90,14 @@ sp_must_check int sp_proc_open_regular_in_root(int dirfd, const char *path);
 /* Opens a folder of the process whose /proc/PID this is, for reading, in its own root. A descriptor or -errno. */
 sp_must_check int sp_proc_open_folder_in_root(int dirfd, const char *path);
 
+/* ---- texts of lines ---- */
+
+/* A copy that parsers may change, with a NUL behind it; NULL: no memory. */
+char *sp_proc_copy_text(const char *text, size_t len);
+
+/* The next line, ended by a NUL instead of its newline; NULL: *text has come to end. *end must be writable. */
+char *sp_proc_take_line(char **text, char *end);
+
 /* ---- maps ---- */
 
 /* Undoes the kernel's escapes of blanks, tabs, newlines and backslashes, in place. */

@@ -39,7 +39,7 @@ struct sp_smaps {
 
 sp_must_check int sp_smaps_parse(const char *text, size_t len, struct sp_smaps *ret);
 
-/* The kernel walks the target's page tables for it: some 10 ms a GiB, during which the target cannot map memory. */
+/* The kernel walks the target's page tables for it, during which the target cannot map memory. */
 sp_must_check int sp_proc_smaps(struct sp_proc *p, struct sp_smaps *ret, struct sp_why *why);
 void sp_smaps_done(struct sp_smaps *s);
 

@@ -115,21 +115,21 @@ struct sp_segment_heap {
 	const char *name;                 /* "glibc"; of several, the largest */
 };
 
-/* id, key, command to type next (%d: the process) */
+/* id, key, commands to type next (%d: the process): when it is what there is most of, when it is what grew */
 #define SP_SEGMENT_CAUSE(X)                                                                                            \
-	X(NOTHING, "nothing", "")                                                                                      \
-	X(HEAP, "heap", "seep trace %d")                                                                               \
-	X(IDLE_HEAP, "idle_heap", "")                                                                                  \
-	X(HEAP_UNKNOWN, "heap_unknown", "seep trace %d")                                                               \
-	X(ANON, "anonymous", "seep trace %d")                                                                          \
-	X(SHARED, "shared", "seep shm")                                                                                \
-	X(STACKS, "stacks", "ls /proc/%d/task | wc -l")                                                                \
-	X(FIXED, "fixed", "")                                                                                          \
-	X(FILES, "files", "")                                                                                          \
-	X(RESERVED, "reserved", "")
+	X(NOTHING, "nothing", "", "")                                                                                  \
+	X(HEAP, "heap", "seep scan %d", "seep trace %d")                                                               \
+	X(IDLE_HEAP, "idle_heap", "", "")                                                                              \
+	X(HEAP_UNKNOWN, "heap_unknown", "seep trace %d", "seep trace %d")                                              \
+	X(ANON, "anonymous", "seep trace --growth %d", "seep trace --growth %d")                                       \
+	X(SHARED, "shared", "seep shm", "seep shm")                                                                    \
+	X(STACKS, "stacks", "ls /proc/%d/task | wc -l", "ls /proc/%d/task | wc -l")                                    \
+	X(FIXED, "fixed", "", "")                                                                                      \
+	X(FILES, "files", "", "")                                                                                      \
+	X(RESERVED, "reserved", "", "")
 
 enum sp_segment_cause {
-#define SP_SEGMENT_CAUSE_ENUM(id, key, next) SP_SEGMENT_IS_##id,
+#define SP_SEGMENT_CAUSE_ENUM(id, key, next, grown) SP_SEGMENT_IS_##id,
 	SP_SEGMENT_CAUSE(SP_SEGMENT_CAUSE_ENUM)
 #undef SP_SEGMENT_CAUSE_ENUM
 	    SP_NR_SEGMENT_CAUSES

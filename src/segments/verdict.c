@@ -10,9 +10,9 @@
 #define MIB ((uint64_t)1 << 20)
 
 static const struct {
-	const char *key, *next;
+	const char *key, *next, *next_grown;
 } causes[SP_NR_SEGMENT_CAUSES] = {
-#define CAUSE(id, key, next) [SP_SEGMENT_IS_##id] = {key, next},
+#define CAUSE(id, key, next, grown) [SP_SEGMENT_IS_##id] = {key, next, grown},
     SP_SEGMENT_CAUSE(CAUSE)
 #undef CAUSE
 };
@@ -254,5 +254,7 @@ const char *sp_segments_sentence(const struct sp_segment_verdict *v, const struc
 
 const char *sp_segments_next(const struct sp_segment_verdict *v, pid_t pid, char *buf, size_t size)
 {
-	return sp_text_command(buf, size, causes[v->cause].next, (int)pid);
+	const char *next = v->is_growth ? causes[v->cause].next_grown : causes[v->cause].next;
+
+	return sp_text_command(buf, size, next, (int)pid);
 }

@@ -110,7 +110,7 @@ def a_heap_that_does_not_shrink_is_told_from_a_leak(env):
     check(abs(segment(full, "heap")["resident"] - segment(idle, "heap")["resident"]) < MB, "both heaps are as large")
     h = full["heaps"][0]
     check(h["allocator"] == "glibc" and h["used_held_bytes"] > 0.9 * h["held_bytes"] > 15 * MB, "in use", h)
-    check_equal((full["verdict"]["cause"], full["verdict"]["next"]), ("heap", f"seep trace {leaky.pid}"), "verdict")
+    check_equal((full["verdict"]["cause"], full["verdict"]["next"]), ("heap", f"seep scan {leaky.pid}"), "verdict")
     h = idle["heaps"][0]
     check(h["held_bytes"] > 15 * MB and h["used_held_bytes"] < MB and h["free_bytes"] > 15 * MB, "not in use", h)
     v = idle["verdict"]
@@ -163,8 +163,8 @@ def growth_is_counted_and_named(env):
     grown = looks.grow(v, "leak 8000", condition=lambda r: segment(r, "heap")["growth"] > 6 * MB
                        and r["verdict"]["cause"] == "heap" and r["heaps"][0]["growth_used_bytes"] > 6 * MB)
     check(grown["verdict"]["growth"], "the heap grows", grown["verdict"])
-    grown = looks.grow(v, "map 4096", condition=lambda r: segment(r, "anonymous")["growth"] >= 4 * MB)
-    check_equal((grown["verdict"]["cause"], grown["verdict"]["next"]), ("anonymous", f"seep trace {v.pid}"), "the map")
+    grown = looks.grow(v, "map 8192", condition=lambda r: segment(r, "anonymous")["growth"] >= 4 * MB)
+    check_equal((grown["verdict"]["cause"], grown["verdict"]["next"]), ("anonymous", f"seep trace --growth {v.pid}"), "the map")
     grown = looks.grow(v, "leak 9000", "fragment 9000",  # the first fills what the second may have left
                        condition=lambda r: r["verdict"]["growth"] and r["verdict"]["cause"] == "idle_heap")
     check("free memory inside it, no leak" in grown["verdict"]["sentence"], grown["verdict"])

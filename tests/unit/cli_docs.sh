@@ -54,6 +54,7 @@ if command -v man >/dev/null && command -v col >/dev/null; then
 	check_page seep-map.1 map
 	check_page seep-trace.1 trace
 	check_page seep-shm.1 shm
+	check_page seep-detach.1 detach
 	check_page seep-kernel.1 kernel
 	check_page memleak.8 memleak
 else
@@ -61,7 +62,7 @@ else
 fi
 
 if command -v bash >/dev/null; then
-	for command in top map trace shm kernel memleak help; do
+	for command in top map trace shm detach kernel memleak help; do
 		completes "$command" seep ""
 		for option in $(options_of "$command"); do
 			completes "$option" seep "$command" "$option"
@@ -78,7 +79,7 @@ fi
 
 if command -v zsh >/dev/null; then
 	zsh -n "$build/completions/_seep" || fail "zsh cannot read its completion"
-	for command in top trace shm kernel memleak; do
+	for command in top trace shm detach kernel memleak; do
 		for option in $(options_of "$command"); do
 			grep -q -e "$option"'[]=[}]' "$build/completions/_seep" || fail "zsh: no $option"
 		done

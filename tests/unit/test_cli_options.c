@@ -202,11 +202,12 @@ static void ambiguous_options_list_what_they_could_be(void **state)
 {
 	(void)state;
 	assert_refused(SP_FOR_TRACE, "app --ma",
-		       "'--ma' could be one of --max-size, --max-blocks, --max-paths (see "
+		       "'--ma' could be one of --max-size, --max-memory, --max-pause, --max-blocks, --max-paths (see "
 		       "'seep it --help')");
-	assert_refused(SP_FOR_MEMLEAK, "--s=1",
-		       "'--s' could be one of --symbols-prefix, --show-allocs, --sort, --show-pc, --sample-rate (see "
-		       "'seep it --help')");
+	assert_refused(
+	    SP_FOR_MEMLEAK, "--s=1",
+	    "'--s' could be one of --symbols-prefix, --show-allocs, --sort, --show-pc, --sample-rate, --sample (see "
+	    "'seep it --help')");
 }
 
 static void values_that_are_missing_or_too_many_are_named(void **state)

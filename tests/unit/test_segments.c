@@ -219,7 +219,7 @@ static void what_there_is_is_told_when_there_is_one_look(void **state)
 	    &heap, &full, 0,
 	    "most of it, 60.0 MiB of 64.0 MiB, is the heap, and 50.0 MiB of it is in blocks in use: whether they "
 	    "are leaked, a size cannot tell",
-	    "seep trace 42");
+	    "seep scan 42");
 	assert_said(&heap, &empty, 0,
 		    "glibc holds 60.0 MiB in memory, and only 2.0 MiB of it is in blocks in use: the rest is "
 		    "fragmentation or left from a peak, no leak",
@@ -231,7 +231,7 @@ static void what_there_is_is_told_when_there_is_one_look(void **state)
 	assert_said(&anon, &unknown, 0,
 		    "most of it, 60.0 MiB of 64.0 MiB, is anonymous memory: the program's own mmap(), or "
 		    "an allocator that seep does not know",
-		    "seep trace 42");
+		    "seep trace --growth 42");
 	assert_said(&shared, &unknown, 0,
 		    "most of it, 60.0 MiB of 64.0 MiB, is shared memory: who else holds it decides when it goes",
 		    "seep shm");
@@ -285,12 +285,12 @@ static void what_grew_comes_first(void **state)
 	assert_said(&s, &h, span,
 		    "anonymous memory grew 11.0 MiB in 10s: the program's own mmap(), or "
 		    "an allocator that seep does not know",
-		    "seep trace 42");
+		    "seep trace --growth 42");
 	assert_said(
 	    &still, &h, span,
 	    "nothing grew; most of it, 600.0 MiB of 604.0 MiB, is anonymous memory: the program's own mmap(), or "
 	    "an allocator that seep does not know",
-	    "seep trace 42");
+	    "seep trace --growth 42");
 }
 
 static void untouched_memory_is_said_to_take_none(void **state)
@@ -309,7 +309,7 @@ static void untouched_memory_is_said_to_take_none(void **state)
 	    "most of it, 100.0 MiB of 100.0 MiB, is the heap, and 100.0 MiB of it is in blocks in use: whether "
 	    "they are leaked, a size cannot tell; 926.0 MiB more are allocated and were never touched: they take "
 	    "no memory",
-	    "seep trace 42");
+	    "seep scan 42");
 }
 
 static void want_of_memory_is_an_error_and_no_leak(void **state)

@@ -6,10 +6,13 @@
  *	leak KIB	small blocks of the heap in use, so much of them
  *	fragment KIB	small blocks, so much of them, all freed again but the last
  *	untouched MIB	a block that is never touched
- *	map KIB		anonymous memory by mmap(), touched
+ *	map KIB		anonymous memory by mmap(), the first half of it touched
+ *	unmap KIB	so much of the end of the last one, by munmap()
+ *	shrink		the top of the heap goes back
  *	spin		a thread that never waits
  */
 #include <fcntl.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -106,7 +109,7 @@ static void make_all(const char *file)
 	victim_say("{\"event\":\"thread\",\"tid\":%d}\n", (int)tid);
 }
 
-static void fill(size_t kib, bool keep)
+VICTIM_NOINLINE static void fill(size_t kib, bool keep)
 {
 	static char *blocks[MAX_BLOCKS];
 	size_t nr = kib * 1024 / (BLOCK + 16);
@@ -115,6 +118,24 @@ static void fill(size_t kib, bool keep)
 		blocks[i] = touch(malloc(BLOCK), BLOCK);
 	for (size_t i = 0; !keep && i + 1 < nr && i < MAX_BLOCKS; i++)
 		free(blocks[i]);
+}
+
+static char *last;
+static size_t last_size;
+
+VICTIM_NOINLINE static void grow_map(size_t size)
+{
+	last = map(size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	last_size = size;
+	madvise(last, size, MADV_NOHUGEPAGE);
+	touch(last, size / 2);
+}
+
+VICTIM_NOINLINE static void shrink_map(size_t size)
+{
+	last_size -= size;
+	if (munmap(last + last_size, size))
+		_exit(7);
 }
 
 static void carry_out(const char *line)
@@ -128,7 +149,11 @@ static void carry_out(const char *line)
 	else if (victim_is(line, "untouched"))
 		VICTIM_USE(malloc(n << 20));
 	else if (victim_is(line, "map"))
-		touch(map(n << 10, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1), n << 10);
+		grow_map(n << 10);
+	else if (victim_is(line, "unmap"))
+		shrink_map(n << 10);
+	else if (victim_is(line, "shrink"))
+		malloc_trim(0);
 	else if (victim_is(line, "spin"))
 		start(spin);
 	else

@@ -45,10 +45,11 @@ static bool is_wanted(const struct sp_engine_config *c, uint64_t size)
 
 static int add(const struct sp_agent_reading *r, uint64_t addr, const struct sp_agent_value *v, uint8_t sampled)
 {
+	uint64_t birth = birth_ns(r, v->tick);
 	struct sp_block b = {.addr = addr,
 			     .size = v->size,
-			     .birth_ns = birth_ns(r, v->tick),
-			     .path = sp_agent_paths_id(r->paths, r->data, r->ledger, v->node),
+			     .birth_ns = birth,
+			     .path = sp_agent_paths_id(r->paths, r->data, r->ledger, v->node, birth),
 			     .fn = SP_NR_FNS,
 			     .sampled = sampled};
 	int err = is_wanted(r->config, v->size) ? sp_ledger_block(r->ledger, &b) : 0;

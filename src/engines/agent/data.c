@@ -213,6 +213,16 @@ static int check_there(const struct sp_agent_data *d, struct sp_proc *p, struct 
 	return err;
 }
 
+static void sign(struct sp_agent_header *h, const struct sp_inject *in)
+{
+	struct sp_inject_mark m;
+
+	sp_inject_mark_fill(in, SP_INJECT_CODE, 0, 0, &m);
+	h->watcher_pid = m.owner_pid;
+	h->watcher_start = m.owner_start;
+	h->watcher_pid_ns = m.owner_pid_ns;
+}
+
 int sp_agent_data_make(struct sp_agent_data *d, struct sp_inject *in, struct sp_proc *p,
 		       const struct sp_agent_limits *limits, struct sp_why *why)
 {
@@ -224,6 +234,8 @@ int sp_agent_data_make(struct sp_agent_data *d, struct sp_inject *in, struct sp_
 	err = take_memfd(p, theirs, &ours);
 	if (!err)
 		err = sp_agent_data_open(d, ours, limits);
+	if (!err)
+		sign(d->header, in); /* before it is mapped there: the guard takes out what is signed */
 	if (err) {
 		(void)map_there(d, in, theirs, false, NULL);
 		return sp_why_set(why, SP_FAULT_OURS, -err, "cannot make the agent's tables: %s", strerror(-err));

@@ -51,6 +51,8 @@ static int probe(const struct sp_engine_config *c, struct sp_why *why)
 		return refuse_use("watches processes only", "--engine bpf watches the kernel", why);
 	if (c->on_event)
 		return refuse_use("cannot print each call", "--engine bpf can", why);
+	if (c->growth)
+		return refuse_use("does not see the mapping calls that the allocator makes", "--engine bpf does", why);
 	int err = check_leftovers(c->target, why);
 	return err || c->is_held ? err : sp_inject_probe(c->target, why);
 }
@@ -190,9 +192,12 @@ static void look_at_code(struct agent *a)
 	    (!(is_young || nr != s->nr_unknown) || !sp_watch_look_is_affordable(&s->tables.look)))
 		return;
 	s->nr_unknown = nr;
+	uint64_t before_ns = s->tables.look.look_ns;
 	if (!sp_watch_tables_look(&s->tables, a->c.target))
 		return;
 	a->modules_changed = true;
+	if (a->c.names)
+		sp_symbolizer_refresh(a->c.names, before_ns);
 	struct sp_why why = {0};
 	if (sp_agent_stay_extend(s, &why) && sp_why_is_set(&why) && sp_proc_is_alive(a->c.target))
 		say(a, why.what);

@@ -28,7 +28,7 @@ static int take(struct sp_agent_events *e, const struct sp_agent_event *ev, cons
 
 	switch (ev->kind) {
 	case SP_AGENT_EV_MAP:
-		b.path = sp_agent_paths_id(r->paths, r->data, r->ledger, ev->node);
+		b.path = sp_agent_paths_id(r->paths, r->data, r->ledger, ev->node, b.birth_ns);
 		return sp_watch_mappings_add(&e->mappings, &b);
 	case SP_AGENT_EV_UNMAP:
 		return sp_watch_mappings_remove(&e->mappings, ev->thread, ev->addr, ev->size);

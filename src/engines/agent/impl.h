@@ -90,16 +90,19 @@ static inline uint64_t sp_agent_data_area(const struct sp_agent_data *d, enum sp
 /* ---- call paths (paths.c) ---- */
 
 struct sp_agent_paths {
-	struct sp_vec nodes; /* struct sp_agent_node: our copies */
-	struct sp_vec ids;   /* uint32_t: by node, 1 + the ledger's id; 0: not asked yet */
+	struct sp_vec nodes;         /* struct sp_agent_node: our copies */
+	struct sp_vec ids;           /* uint32_t: by node, 1 + the ledger's id; 0: not asked yet */
+	struct sp_symbolizer *names; /* says whose the addresses were; NULL: nobody knows */
+	uint64_t epoch;              /* of names, that ids are of */
 	uint64_t nr_broken, nr_cut;
 };
 
-void sp_agent_paths_init(struct sp_agent_paths *p);
+void sp_agent_paths_init(struct sp_agent_paths *p, struct sp_symbolizer *names);
 void sp_agent_paths_done(struct sp_agent_paths *p);
 
-/* The ledger's id; SP_NO_PATH: not known, or no valid node. */
-uint32_t sp_agent_paths_id(struct sp_agent_paths *p, const struct sp_agent_data *d, struct sp_ledger *l, uint32_t node);
+/* The ledger's id of the path of a block of this time; SP_NO_PATH: not known, or no valid node. */
+uint32_t sp_agent_paths_id(struct sp_agent_paths *p, const struct sp_agent_data *d, struct sp_ledger *l, uint32_t node,
+			   uint64_t when_ns);
 
 /* ---- live blocks (blocks.c) ---- */
 

@@ -6,10 +6,11 @@
 #include "engines/agent/impl.h"
 
 #define COPIED_AT_ONCE 4096
+#define ASK_AGAIN      UINT32_MAX /* in ids: counted, but its addresses are another library's at another time */
 
-void sp_agent_paths_init(struct sp_agent_paths *p)
+void sp_agent_paths_init(struct sp_agent_paths *p, struct sp_symbolizer *names)
 {
-	*p = (struct sp_agent_paths){0};
+	*p = (struct sp_agent_paths){.names = names};
 	sp_vec_init(&p->nodes, sizeof(struct sp_agent_node), SP_AGENT_MAX_NODES);
 	sp_vec_init(&p->ids, sizeof(uint32_t), SP_AGENT_MAX_NODES);
 }
@@ -98,7 +99,28 @@ static bool collect(struct sp_agent_paths *p, const struct sp_agent_data *d, uin
 	return node != SP_AGENT_NODE_NONE;
 }
 
-uint32_t sp_agent_paths_id(struct sp_agent_paths *p, const struct sp_agent_data *d, struct sp_ledger *l, uint32_t node)
+/* Libraries have come to addresses of others: what was found before is looked up again. */
+static void follow_names(struct sp_agent_paths *p)
+{
+	uint64_t epoch = sp_symbolizer_epoch(p->names, UINT64_MAX);
+
+	if (epoch == p->epoch)
+		return;
+	p->epoch = epoch;
+	for (size_t i = 0; i < p->ids.nr; i++) {
+		uint32_t *known = sp_vec_at(&p->ids, uint32_t, i);
+		*known = *known ? ASK_AGAIN : 0;
+	}
+}
+
+static void count(struct sp_agent_paths *p, enum sp_agent_root root)
+{
+	p->nr_cut += root == SP_AGENT_ROOT_CUT;
+	p->nr_broken += root == SP_AGENT_ROOT_BROKEN || root == SP_AGENT_ROOT_FOREIGN;
+}
+
+uint32_t sp_agent_paths_id(struct sp_agent_paths *p, const struct sp_agent_data *d, struct sp_ledger *l, uint32_t node,
+			   uint64_t when_ns)
 {
 	uint64_t pcs[SP_MAX_FRAMES];
 	enum sp_agent_root root;
@@ -107,13 +129,17 @@ uint32_t sp_agent_paths_id(struct sp_agent_paths *p, const struct sp_agent_data 
 
 	if (node >= p->ids.nr && (update(p, d) || node >= p->ids.nr))
 		return SP_NO_PATH;
+	follow_names(p);
 	known = sp_vec_at(&p->ids, uint32_t, node);
-	if (*known)
+	if (*known && *known != ASK_AGAIN)
 		return *known - 1;
-	if (!collect(p, d, node, pcs, &nr, &root) || sp_ledger_path(l, pcs, nr, &id))
+	if (!collect(p, d, node, pcs, &nr, &root))
 		return SP_NO_PATH;
-	*known = id + 1;
-	p->nr_cut += root == SP_AGENT_ROOT_CUT;
-	p->nr_broken += root == SP_AGENT_ROOT_BROKEN || root == SP_AGENT_ROOT_FOREIGN;
+	bool is_shared = sp_symbolizer_bind(p->names, pcs, nr, when_ns);
+	if (sp_ledger_path(l, pcs, nr, &id))
+		return SP_NO_PATH;
+	if (!*known)
+		count(p, root);
+	*known = is_shared ? ASK_AGAIN : id + 1;
 	return id;
 }

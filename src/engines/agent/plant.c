@@ -207,6 +207,17 @@ int sp_agent_hooks_apply(struct sp_agent_planted *pl, struct sp_inject_hooks *h,
 
 /* ---- the code region ---- */
 
+static void fill_mark(struct sp_inject *in, struct sp_inject_mark *ret)
+{
+	sp_inject_mark_fill(in, SP_INJECT_CODE, sp_agent_blob.code_bytes + SP_AGENT_PAGE,
+			    sp_agent_blob.code_bytes + offsetof(struct sp_agent_ctl, active), ret);
+}
+
+static int refuse_write(int err, struct sp_why *why)
+{
+	return sp_why_set(why, SP_FAULT_OURS, -err, "cannot write the agent: %s", strerror(-err));
+}
+
 int sp_agent_code_map(struct sp_agent_planted *pl, struct sp_inject *in, struct sp_why *why)
 {
 	const struct sp_agent_blob *blob = &sp_agent_blob;
@@ -216,6 +227,11 @@ int sp_agent_code_map(struct sp_agent_planted *pl, struct sp_inject *in, struct 
 
 	if (err)
 		return err;
+	struct sp_inject_mark mark;
+	fill_mark(in, &mark);
+	err = sp_inject_write(in, at, &mark, sizeof(mark)); /* at once: by it the guard finds the region */
+	if (err)
+		return refuse_write(err, why);
 	pl->code = at.v;
 	uint64_t ctl = at.v + blob->code_bytes;
 	struct sp_inject_call calls[] = {
@@ -260,13 +276,12 @@ int sp_agent_code_write(const struct sp_agent_planted *pl, struct sp_inject *in,
 
 	sp_agent_config_place(&config, &d->limits, d->addr);
 	find_main_stack(&config, p, maps);
-	sp_inject_mark_fill(in, SP_INJECT_CODE, blob->code_bytes + SP_AGENT_PAGE,
-			    blob->code_bytes + offsetof(struct sp_agent_ctl, active), &config.mark);
+	fill_mark(in, &config.mark);
 	int err = sp_inject_write(in, (sp_raddr){pl->code + sizeof(config)}, blob->bytes + sizeof(config),
 				  blob->code_bytes - sizeof(config));
 	if (!err)
 		err = sp_inject_write(in, (sp_raddr){pl->code}, &config, sizeof(config));
-	return err ? sp_why_set(why, SP_FAULT_OURS, -err, "cannot write the agent: %s", strerror(-err)) : 0;
+	return err ? refuse_write(err, why) : 0;
 }
 
 int sp_agent_code_set_active(const struct sp_agent_planted *pl, struct sp_inject *in, bool active, struct sp_why *why)
@@ -275,7 +290,7 @@ int sp_agent_code_set_active(const struct sp_agent_planted *pl, struct sp_inject
 	uint64_t at = pl->code + sp_agent_blob.code_bytes + offsetof(struct sp_agent_ctl, active);
 	int err = sp_inject_write(in, (sp_raddr){at}, &word, sizeof(word));
 
-	return err ? sp_why_set(why, SP_FAULT_OURS, -err, "cannot write the agent: %s", strerror(-err)) : 0;
+	return err ? refuse_write(err, why) : 0;
 }
 
 uint32_t sp_agent_code_rows(const struct sp_row **ret)

@@ -74,15 +74,10 @@ static int open_inject(struct sp_agent_stay *s, bool is_held, struct sp_inject *
 
 /* ---- the way in ---- */
 
-static void begin_header(struct sp_agent_stay *s, const struct sp_inject *in)
+static void begin_header(struct sp_agent_stay *s)
 {
 	struct sp_agent_header *h = s->data.header;
-	struct sp_inject_mark m;
 
-	sp_inject_mark_fill(in, SP_INJECT_CODE, 0, 0, &m);
-	h->watcher_pid = m.owner_pid;
-	h->watcher_start = m.owner_start;
-	h->watcher_pid_ns = m.owner_pid_ns;
 	h->mode = s->rules.mode;
 	h->mean = s->rules.mean;
 	h->is_regular = s->rules.is_by_calls;
@@ -116,7 +111,7 @@ static int make_memory(struct sp_agent_stay *s, struct sp_inject *in, const stru
 		err = sp_agent_data_make(&s->data, in, s->c->target, &limits, why);
 	if (err)
 		return err;
-	begin_header(s, in);
+	begin_header(s);
 	share_tables(s);
 	return sp_agent_code_write(&s->planted, in, s->c->target, maps, &s->rules, &s->data, why);
 }
@@ -196,7 +191,7 @@ int sp_agent_stay_begin(struct sp_agent_stay *s, const struct sp_engine_config *
 	*s = (struct sp_agent_stay){.c = c, .data = SP_AGENT_DATA_EMPTY, .ticker = SP_AGENT_TICKER_EMPTY};
 	s->ticker.wake_fd = wake_fd;
 	sp_agent_planted_init(&s->planted);
-	sp_agent_paths_init(&s->paths);
+	sp_agent_paths_init(&s->paths, s->c->names);
 	sp_agent_events_init(&s->events);
 	int err = begin(s, &maps, why);
 	if (!err)

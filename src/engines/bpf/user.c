@@ -104,6 +104,7 @@ static void configure(struct user *u)
 	s->rodata->cfg_min_size = u->c.min_size;
 	s->rodata->cfg_max_size = u->c.max_size ? u->c.max_size : UINT64_MAX;
 	s->rodata->cfg_sample_rate = u->c.sample_rate;
+	s->rodata->cfg_growth = u->c.growth;
 	s->rodata->cfg_trace = u->c.on_event != NULL;
 	s->rodata->cfg_max_new = u->throwing == SP_THROWING_SMALL ? SP_THROWING_SMALL_BYTES : UINT64_MAX;
 	s->rodata->cfg_sessions = u->programs.mode == SP_ATTACH_SESSION;
@@ -143,9 +144,14 @@ static int load(struct user *u, struct sp_why *why)
 	return err ? sp_bpf_explain(err, "fill the unwind tables", why) : 0;
 }
 
+/* All at the same time: the tracepoint, too, waits for a grace period when it goes. */
 static void *remove_links(void *arg)
 {
-	sp_bpf_links_done(arg);
+	struct user *u = arg;
+
+	if (u->skel && u->skel->links.sp_exec && !sp_vec_push(&u->links.objects, &u->skel->links.sp_exec))
+		u->skel->links.sp_exec = NULL;
+	sp_bpf_links_done(&u->links);
 	return NULL;
 }
 
@@ -156,7 +162,7 @@ static void user_wind_down(struct sp_engine *e)
 
 	u->tables.ctl->active = 0;
 	if (!u->has_remover)
-		u->has_remover = !pthread_create(&u->remover, NULL, remove_links, &u->links);
+		u->has_remover = !pthread_create(&u->remover, NULL, remove_links, u);
 }
 
 static void unload(struct user *u)
@@ -166,7 +172,7 @@ static void unload(struct user *u)
 	if (u->has_remover)
 		pthread_join(u->remover, NULL);
 	else
-		sp_bpf_links_done(&u->links);
+		remove_links(u);
 	sp_bpf_store_close(&u->store);
 	sp_bpf_functions_done(&u->functions);
 	sp_bpf_tables_done(&u->tables);

@@ -51,7 +51,7 @@ static int names_make(struct names *n, const char *prefix)
 	char *at = n->text;
 	for (int i = 0; i < SP_NR_FNS; i++) {
 		/* Mapping calls are libc's whatever the allocator's names are, unwinding is the compiler's. */
-		bool prefixed = prefix && rows[i].where != SP_WHERE_LIBC && rows[i].where != SP_WHERE_ALL;
+		bool prefixed = prefix && (rows[i].where == SP_WHERE_MALLOC || rows[i].where == SP_WHERE_CXX);
 		n->list[i] = at;
 		at += snprintf(at, size - (size_t)(at - n->text), "%s%s", prefixed ? prefix : "", rows[i].symbol) + 1;
 	}
@@ -63,33 +63,44 @@ static bool is_wanted(const struct search *s, int fn, const struct sp_elf_symbol
 {
 	const struct sp_elf_symbol *sym = &syms[fn];
 
+	if (s->c->growth && rows[fn].where != SP_WHERE_LIBC && rows[fn].where != SP_WHERE_GROWTH)
+		return false;
+	if (!s->c->growth && rows[fn].where == SP_WHERE_GROWTH)
+		return false;
 	if (rows[fn].where == SP_WHERE_ALL)
 		return sym->is_found && !sym->is_ifunc;
-	if (!chosen && rows[fn].where != SP_WHERE_LIBC)
+	if (!chosen && rows[fn].where != SP_WHERE_LIBC && rows[fn].where != SP_WHERE_GROWTH)
 		return false;
 	if (s->found[fn] || !sym->is_found || sym->is_ifunc || (!sym->is_dynamic && !any_table))
 		return false;
 	return rows[fn].where != SP_WHERE_CXX || syms[SP_FN_MALLOC].is_found;
 }
 
+/* The function without which there is nothing to watch; the module that has it is called the allocator. */
+static int first_of(const struct sp_engine_config *c)
+{
+	return c->growth ? SP_FN_MMAP : SP_FN_MALLOC;
+}
+
 static int module_search(struct search *s, const struct sp_module *m, struct sp_elf *e, bool chosen)
 {
 	struct sp_elf_symbol syms[SP_NR_FNS];
-	bool had_malloc = s->found[SP_FN_MALLOC];
+	const int first = first_of(s->c);
+	bool had_first = s->found[first];
 	int nr = sp_elf_find_symbols(e, s->names.list, SP_NR_FNS, syms);
 	/* Nobody else can bind to what stands in .symtab alone; in a static program there is nobody else. */
 	bool any_table = sp_elf_is_static(e) || (chosen && (s->c->object || s->c->symbols_prefix));
 
 	if (nr <= 0)
 		return nr;
-	if (!had_malloc && is_wanted(s, SP_FN_MALLOC, syms, chosen, any_table)) {
+	if (!had_first && is_wanted(s, first, syms, chosen, any_table)) {
 		s->allocator = strdup(m->path);
 		if (!s->allocator)
 			return -ENOMEM;
 	}
 	for (int fn = 0; fn < SP_NR_FNS; fn++) {
 		const struct sp_watch_found f = {.fn = (enum sp_fn)fn, .module = m, .elf = e, .symbol = &syms[fn]};
-		if (!is_wanted(s, fn, syms, chosen, any_table) || (rows[fn].where == SP_WHERE_CXX && had_malloc))
+		if (!is_wanted(s, fn, syms, chosen, any_table) || (rows[fn].where == SP_WHERE_CXX && had_first))
 			continue;
 		int err = s->take(&f, s->arg);
 		if (err)
@@ -150,8 +161,9 @@ static int nothing_found(const struct search *s, bool seen, struct sp_why *why)
 		sp_why_set(why, SP_FAULT_TARGET, ENOENT, "%s is not mapped in process %d", s->c->object, (int)pid);
 		sp_why_hint(why, "-O takes a path or file name as in /proc/%d/maps", (int)pid);
 	} else {
-		sp_why_set(why, SP_FAULT_TARGET, ENOENT, "no allocator found in process %d: no symbol %smalloc%s%s",
-			   (int)pid, prefix, s->c->object ? " in " : "", s->c->object ? s->c->object : "");
+		sp_why_set(why, SP_FAULT_TARGET, ENOENT, "no allocator found in process %d: no symbol %s%s%s%s",
+			   (int)pid, s->c->growth ? "" : prefix, rows[first_of(s->c)].symbol,
+			   s->c->object ? " in " : "", s->c->object ? s->c->object : "");
 		sp_why_hint(why,
 			    "a static program must keep its symbol table (not be stripped); name an object with -O "
 			    "and a prefix with --symbols-prefix if its allocator has other names");
@@ -174,7 +186,7 @@ int sp_watch_functions(const struct sp_engine_config *c, const struct sp_maps *m
 	if (err)
 		sp_why_set(why, SP_FAULT_OURS, -err, "cannot search process %d for its allocator: %s",
 			   (int)sp_proc_pid(c->target), strerror(-err));
-	else if (!s.found[SP_FN_MALLOC])
+	else if (!s.found[first_of(c)])
 		err = nothing_found(&s, seen, why);
 	if (err)
 		free(s.allocator);

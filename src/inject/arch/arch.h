@@ -29,6 +29,7 @@ struct sp_stub {
 /* Where in the mailbox the stub stores. */
 #define SP_MAILBOX_SEQ     64
 #define SP_MAILBOX_RESULTS 72
+#define SP_MAILBOX_INTENT  1024 /* a region about to be mapped, which has no mark yet: address, bytes */
 #define SP_MAILBOX_SCRATCH 2048
 #define SP_MAILBOX_BYTES   4096
 #define SP_STUB_MAX        1536 /* bytes of the longest stub, without its mark */

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What only the engine inside the target does: leaving whatever happens, sampling, its limits."""
+import hashlib
+import os
+import random
+import re
+import signal
+import time
+
+from harness import Proc, check, check_equal, test, wait_until
+from tool import check_truth, find_through, totals, trace, victim
+
+AGENT = ["agent"]
+
+
+def code_and_files(pid):
+    """Its mappings of files and of code, and a digest of what the code is."""
+    lines = set()
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb") as mem:
+        for line in maps:
+            start, end = (int(x, 16) for x in line.split()[0].split("-"))
+            if "x" in line.split()[1] and "[v" not in line:
+                mem.seek(start)
+                try:
+                    line = f"{hashlib.sha256(mem.read(end - start)).hexdigest()} {line}"
+                except OSError:
+                    line = f"gone meanwhile {line}"
+            elif line.split()[4] == "0":
+                continue
+            lines.add(line)
+    return lines
+
+
+def check_as_before(pid, before):
+    check_equal(sorted(code_and_files(pid) ^ before), [], "mappings and code that differ")
+
+
+def has_agent(pid):
+    with open(f"/proc/{pid}/maps") as maps:
+        return "/memfd:seep" in maps.read()
+
+
+def guard_of(tool):
+    with open(f"/proc/{tool.pid}/task/{tool.pid}/children") as children:
+        for child in children.read().split():
+            with open(f"/proc/{child}/comm") as comm:
+                if comm.read() == "seep-guard\n":
+                    return int(child)
+    return None
+
+
+@test(engines=AGENT)
+def detach_takes_out_what_a_killed_run_left(env):
+    v = victim(env, "deep20")
+    before = code_and_files(v.pid)
+    tool = trace(env, v.pid).wait_attached()
+    check(code_and_files(v.pid) != before, "the functions are hooked")
+    refused = env.start(Proc, [env.path("seep"), "detach", str(v.pid)])
+    check_equal(refused.wait(), 3, refused.describe())
+    check(f"by process {tool.pid}" in refused.stderr, refused.describe())
+    os.kill(guard_of(tool), signal.SIGKILL)
+    tool.signal(signal.SIGKILL)
+    tool.wait()
+    v.command("go 60 3")
+    check(code_and_files(v.pid) != before, "nobody has cleaned up yet")
+    bpf = env.start(Proc, [env.path("seep"), "trace", "--engine", "bpf", str(v.pid), "1", "1"])
+    check_equal(bpf.wait(), 3, bpf.describe())
+    check(f"seep detach {v.pid}" in bpf.stderr, bpf.describe())
+    done = env.start(Proc, [env.path("seep"), "detach", str(v.pid)])
+    check_equal(done.wait(), 0, done.describe())
+    check(re.search(r"\d+ hooks taken out", done.stdout), done.describe())
+    check_as_before(v.pid, before)
+    v.command("go 60 3")
+
+
+@test(engines=AGENT)
+def attaching_again_clears_what_a_killed_run_left(env):
+    v = victim(env, "deep20")
+    before = code_and_files(v.pid)
+    tool = trace(env, v.pid).wait_attached()
+    os.kill(guard_of(tool), signal.SIGKILL)
+    tool.signal(signal.SIGKILL)
+    tool.wait()
+    again = trace(env, v.pid).wait_attached()
+    truth = v.command("go 60 3")
+    check_truth(again.interrupt().json()[-1], truth)
+    check_as_before(v.pid, before)
+
+
+@test(engines=AGENT, timeout=120)
+def guard_cleans_up_after_a_dozen_kills(env):
+    """At random moments of attaching, watching and leaving, while three threads allocate."""
+    v = victim(env, "threads")
+    before = code_and_files(v.pid)
+    v.send("go 300000")
+    for _ in range(12):
+        tool = trace(env, v.pid)
+        time.sleep(random.uniform(0, 0.5))
+        if random.random() < 0.3:
+            tool.signal(signal.SIGINT)
+        tool.signal(signal.SIGKILL)
+        tool.wait()
+        wait_until(lambda: not has_agent(v.pid), "the guard has cleaned up", 30)
+    wait_until(lambda: code_and_files(v.pid) == before, "mappings and code are as before")
+    v.wait_for(lambda: any(e["event"] == "done" for e in v.events()), "the victim goes on")
+
+
+@test(engines=AGENT)
+def sampling_by_bytes_is_unbiased(env):
+    """20,000 blocks, a sample every 16 KiB: the estimate is within five standard errors."""
+    v = victim(env, "deep20")
+    t = trace(env, v.pid, "--sample=16K").wait_attached()
+    v.command("go 1000 20000")
+    report = t.interrupt().json()[-1]
+    (size, blocks) = totals(find_through(report, "chain01"))
+    check_equal(report["sample_bytes"], 16384, "the sampling")
+    errors = [p["error_bytes"] for p in find_through(report, "chain01")]
+    check(0 < errors[0] < 2e6, f"standard error {errors}")
+    check(abs(size - 20e6) < 5 * errors[0], f"{size} bytes, {blocks} blocks, error {errors}")
+
+
+@test(engines=AGENT)
+def a_hash_holds_what_the_shadow_holds(env):
+    v = victim(env, "threads")
+    t = trace(env, v.pid, "--table", "hash").wait_attached()
+    truth = v.command("go")
+    check_truth(t.interrupt().json()[-1], truth)
+
+
+@test(engines=AGENT)
+def too_little_memory_turns_exact_into_sampled_and_says_so(env):
+    v = victim(env, "many")
+    t = trace(env, v.pid, "--max-memory", "2M").wait_attached()
+    v.command("fill", 60)
+    report = t.interrupt(60).json()[-1]
+    check(any("used up" in line for line in t.err), t.describe())
+    check_equal(report["sample_bytes"], 512 << 10, "the sampling")
+    check(report["totals"]["bytes"] > 0, report["totals"])
