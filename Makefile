@@ -8,11 +8,7 @@ COVER := build-cover
 FUZZ_SECONDS ?= 60
 MESON_FLAGS ?=
 
-<<<<<<< HEAD
-.PHONY: all demo demo-container check e2e soak bench lint fmt fuzz cover install clean help
-=======
-.PHONY: all demo demo-container check e2e kernels bench lint fmt fuzz cover install clean help
->>>>>>> faba8b1 (tests: the demo under other kernels, in QEMU; engines/bpf: no pointer to a local that gcc distrusts)
+.PHONY: all demo demo-container check e2e soak kernels bench lint fmt fuzz cover install clean help
 
 all: $(BUILD)/build.ninja ## build seep, memleak and the demo programs (in build/)
 	@ninja -C $(BUILD)
@@ -38,13 +34,11 @@ $(ASAN)/build.ninja:
 e2e: all ## only the end-to-end tests
 	@SEEP_BUILD=$(BUILD) tests/e2e/run
 
-<<<<<<< HEAD
 soak: all ## the storms that try to hurt a target, as long as they should be once before a release
 	@SEEP_BUILD=$(BUILD) SEEP_SOAK=1 tests/e2e/run -k '^harm\.'
-=======
+
 kernels: all ## the demo under other kernels, in QEMU; fetches them from Debian
 	@SEEP_BUILD=$(BUILD) tests/kernels/run
->>>>>>> faba8b1 (tests: the demo under other kernels, in QEMU; engines/bpf: no pointer to a local that gcc distrusts)
 
 bench: all ## what it costs: times on this machine
 	@SEEP_BUILD=$(BUILD) bench/run
