@@ -64,7 +64,8 @@ static const struct sp_choice scan_formats[] = {
 #define TOP         SP_FOR_TOP
 #define MAP         SP_FOR_MAP
 #define S           SP_FOR_SCAN
-#define ALL         (SP_FOR_SEEP | S | T | K | M | SHM | TOP | MAP | R | P | D | SP_FOR_DETACH | SP_FOR_HELP)
+#define C           SP_FOR_CHECK
+#define ALL         (SP_FOR_SEEP | S | C | T | K | M | SHM | TOP | MAP | R | P | D | SP_FOR_DETACH | SP_FOR_HELP)
 #define R           SP_FOR_RECORD
 #define P           SP_FOR_REPORT
 #define D           SP_FOR_DIFF
@@ -78,7 +79,8 @@ const struct sp_opt sp_opts[] = {
     {"PID|NAME", "PID|NAME", 0, STRING(target), NULL, T | R, ATTACH_WORD,
      "the process to watch, or the name of its program"},
     {"PID|NAME", "PID|NAME", 0, STRING(target), NULL, MAP, WORD, "the process to look at, or the name of its program"},
-    {"PID|NAME", "PID|NAME", 0, STRING(target), NULL, S, WORD, "the process to look into, or the name of its program"},
+    {"PID|NAME", "PID|NAME", 0, STRING(target), NULL, S | C, WORD,
+     "the process to look into, or the name of its program"},
     {"PID|NAME", "PID|NAME", 0, STRING(target), NULL, SP_FOR_DETACH, WORD, "the process, or the name of its program"},
     {"FILE|PID", "FILE|PID", 0, STRING(target), NULL, P, WORD, "a recording, or a process to watch for a while"},
     {"FILE", "FILE", 0, STRING(target), NULL, D, WORD, "a recording"},
@@ -119,6 +121,7 @@ const struct sp_opt sp_opts[] = {
     {"output", "FILE", 'o', STRING(output), NULL, R, 0,
      "the file to make; - is standard output; default: NAME-PID.seep, in this directory"},
     {"for", "TIME", 0, DURATION(for_ns, 10 * NS_PER_MS, 0), NULL, R, 0, "end after this time; default: at Ctrl-C"},
+    {"for", "TIME", 0, DURATION(for_ns, NS_PER_SEC, 0), "30s", C, 0, "how long to watch"},
     {"for", "TIME", 0, DURATION(for_ns, 10 * NS_PER_MS, 0), "10s", P, 0, "how long to watch a process"},
     {"interval", "TIME", 'i', DURATION(interval_ns, 100 * NS_PER_MS, NS_PER_SEC), "1", R, 0,
      "time between two looks; of a long recording ever fewer are kept"},
@@ -138,6 +141,7 @@ const struct sp_opt sp_opts[] = {
     {"show-allocs", NULL, 'a', FLAG(list), NULL, M, 0, "print the address and size of each outstanding block"},
     {"list", NULL, 'a', FLAG(list), NULL, T | K | P, 0, "print the blocks of each call path: address, size, age"},
     {"list", NULL, 'a', FLAG(list), NULL, S, 0, "print the address of every block"},
+    {"top", "N", 'T', U64(top, 0, 1000000), "20", C, 0, "how many call paths and kinds of blocks to print; 0: all"},
     {"top", "N", 'T', U64(top, 0, 1000000), "20", S, 0, "how many kinds of blocks to print; 0: all"},
     {"top", "N", 'T', U64(top, 0, 1000000), "10", T | K | M | P | D, 0, "how many call paths to print; 0: all"},
     {"verbose", NULL, 'v', FLAG(list), NULL, MAP, 0, "print each mapping, too: what it is and whose"},
@@ -171,15 +175,15 @@ const struct sp_opt sp_opts[] = {
      "had "
      "not freed when it ended, or with CMD's own status when that is not 0"},
     {"show-pc", NULL, 0, FLAG(show_pc), NULL, M, 0, "print the address of each frame, as newer bcc does"},
-    {"json", NULL, 0, FLAG(json), NULL, T | K | S | SHM | TOP | MAP | P | D, 0,
+    {"json", NULL, 0, FLAG(json), NULL, T | K | S | C | SHM | TOP | MAP | P | D, 0,
      "print each report as one JSON object on one line"},
     {"format", "FORMAT", 0, CHOICE(format, scan_formats), "text", S, 0,
      "how to print it; lsan and valgrind as those tools do, for programs that read them"},
     {"format", "FORMAT", 0, CHOICE(format, formats), "text", T | P, 0,
      "how to print a report; folded (for flame graphs) and pprof hold every call path, and only of the last report"},
-    {"color", "WHEN", 0, CHOICE(color, colors), "auto", T | K | S | P | D | TOP | MAP, 0,
+    {"color", "WHEN", 0, CHOICE(color, colors), "auto", T | K | S | C | P | D | TOP | MAP, 0,
      "colours; auto: on a terminal, unless NO_COLOR is set"},
-    {"debuginfod", NULL, 0, FLAG(debuginfod), NULL, T | R | P, 0,
+    {"debuginfod", NULL, 0, FLAG(debuginfod), NULL, T | R | P | C, 0,
      "ask the servers in DEBUGINFOD_URLS for missing debug information"},
     {"growth", NULL, 0, FLAG(growth), NULL, T, 0,
      "watch what makes the process itself larger: mmap(), mremap() and sbrk() by call path, malloc's own calls, too; "
@@ -187,21 +191,21 @@ const struct sp_opt sp_opts[] = {
      "munmap() gives back is taken off. Cheap, for these calls are rare; with --resident, how much of it is in memory"},
     {"resident", NULL, 0, FLAG(resident), NULL, T | M | S, 0,
      "tell how much of each call path is in physical memory; what was allocated and never touched is not"},
-    {"no-lines", NULL, 0, FLAG(no_lines), NULL, T | R | P, 0, "functions only, no source lines: cheaper"},
+    {"no-lines", NULL, 0, FLAG(no_lines), NULL, T | R | P | C, 0, "functions only, no source lines: cheaper"},
 
     /* how to look */
     {"once", NULL, 0, FLAG(once), NULL, S, 0,
      "one scan instead of two that must agree; a block on its way from one place to another may then be called leaked"},
-    {"no-snapshot", NULL, 0, FLAG(no_snapshot), NULL, S, 0,
+    {"no-snapshot", NULL, 0, FLAG(no_snapshot), NULL, S | C, 0,
      "read the process while it runs instead of a copy-on-write snapshot; what it changes meanwhile may be wrong"},
-    {"max-pause", "TIME", 0, DURATION(max_pause_ns, NS_PER_MS, 0), "500ms", S, 0,
+    {"max-pause", "TIME", 0, DURATION(max_pause_ns, NS_PER_MS, 0), "500ms", S | C, 0,
      "for how long the process may be stopped at most; when that is not enough for a snapshot, it is read while it "
      "runs"},
-    {"max-memory", "BYTES", 0, BYTES(max_memory, 1 << 20), NULL, S, 0,
+    {"max-memory", "BYTES", 0, BYTES(max_memory, 1 << 20), NULL, S | C, 0,
      "how much memory seep itself may use for it; default: a tenth of the heap, at least 64M"},
 
     /* how to watch */
-    {"engine", "ENGINE", 'e', CHOICE(engine, engines), "auto", T | K | M | R | P, 0,
+    {"engine", "ENGINE", 'e', CHOICE(engine, engines), "auto", T | K | M | R | P | C, 0,
      "how to watch; auto takes the best that works here"},
     {"sample-rate", "N", 's', U64(sample_rate, 1, UINT32_MAX), "1", T | K | M | R, 0,
      "record one allocation in N and scale the numbers up; 1: all, exact"},
@@ -215,9 +219,9 @@ const struct sp_opt sp_opts[] = {
     {"table", "TABLE", 0, CHOICE(table, tables), "auto", T | M | R, 0,
      "engine agent: where it keeps blocks; shadow: fast, a quarter of the heap; hash: for heaps that are huge and "
      "sparse"},
-    {"max-blocks", "N", 0, U64(max_blocks, 1, 1u << 30), NULL, T | K | M | R, 0,
+    {"max-blocks", "N", 0, U64(max_blocks, 1, 1u << 30), NULL, T | K | M | R | C, 0,
      "room for this many blocks at a time; what does not fit is counted and reported"},
-    {"max-paths", "N", 0, U64(max_paths, 1, 1u << 26), NULL, T | K | M | R, 0, "room for this many call paths"},
+    {"max-paths", "N", 0, U64(max_paths, 1, 1u << 26), NULL, T | K | M | R | C, 0, "room for this many call paths"},
     {"replay", "FILE", 0, STRING(replay), NULL, T | K | M, 0,
      "show a recording (doc/replay-format.md) instead of watching; needs no privileges"},
     {"ebpf", NULL, 0, FLAG(ebpf), NULL, M, HIDDEN, "refused: there is no C text to print"},

@@ -18,6 +18,7 @@ enum sp_for {
 	SP_FOR_SHM = 1 << 5,
 	SP_FOR_TOP = 1 << 6,
 	SP_FOR_SCAN = 1 << 7,
+	SP_FOR_CHECK = 1 << 8,
 	SP_FOR_RECORD = 1 << 10,
 	SP_FOR_REPORT = 1 << 11,
 	SP_FOR_DIFF = 1 << 12,

@@ -174,12 +174,6 @@ void sp_jsonw_put_kind(struct sp_jsonw *w, const char *kind)
 	sp_jsonw_put_string(w, "kind", kind);
 }
 
-void sp_jsonw_milli(struct sp_jsonw *w, uint64_t thousandths)
-{
-	begin_value(w);
-	sp_out_printf(w->out, "%" PRIu64 ".%03u", thousandths / 1000, (unsigned)(thousandths % 1000));
-}
-
 void sp_jsonw_line(struct sp_jsonw *w)
 {
 	assert(!w->depth && !w->has_key);

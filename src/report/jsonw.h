@@ -73,9 +73,6 @@ static inline void sp_jsonw_put_string(struct sp_jsonw *w, const char *key, cons
 void sp_jsonw_put_known_u64(struct sp_jsonw *w, const char *key, bool known, uint64_t n);
 void sp_jsonw_put_known_hex(struct sp_jsonw *w, const char *key, bool known, uint64_t n);
 
-/* Thousandths as a number with three digits behind the point. */
-void sp_jsonw_milli(struct sp_jsonw *w, uint64_t thousandths);
-
 /* RFC 3339 in UTC, so that no reader has to know our time zone. */
 void sp_jsonw_put_time(struct sp_jsonw *w, const char *key, const struct timespec *t);
 

@@ -16,7 +16,7 @@
 #include <string.h>
 
 #include "report/notes.h"
-#include "report/page.h"
+#include "report/scan_parts.h"
 
 static const char *plural(uint64_t n)
 {
@@ -125,7 +125,7 @@ static void put_group(struct sp_page *p, const struct sp_scan *s, const struct s
 		sp_out_printf(&p->out, "            0x%" PRIx64 "\n", g->list[i]);
 }
 
-static void put_groups(struct sp_page *p, const struct sp_scan *s)
+void sp_page_scan_groups(struct sp_page *p, const struct sp_scan *s)
 {
 	size_t nr = p->o->top && p->o->top < s->nr_groups ? p->o->top : s->nr_groups;
 
@@ -203,15 +203,20 @@ static void put_losses(struct sp_page *p, const struct sp_scan *s)
 			      s->nr_ungrouped + s->nr_unlisted);
 }
 
+void sp_page_scan_foot(struct sp_page *p, const struct sp_scan *s)
+{
+	put_models(p, s);
+	if (s->nr_models)
+		put_sureness(p, s);
+	put_losses(p, s);
+}
+
 int sp_report_scan_text(FILE *out, const struct sp_scan *s, const struct sp_report_options *o)
 {
 	struct sp_page p = {.out = {.stream = out}, .o = o, .blocks_digits = 1};
 
 	put_head(&p, s);
-	put_groups(&p, s);
-	put_models(&p, s);
-	if (s->nr_models)
-		put_sureness(&p, s);
-	put_losses(&p, s);
+	sp_page_scan_groups(&p, s);
+	sp_page_scan_foot(&p, s);
 	return sp_out_finish(&p.out);
 }

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A scan as one JSON object on one line. Every key is described in doc/json.md. */
-#include "report/jsonw.h"
-#include "report/scan.h"
+#include "report/scan_parts.h"
 
 /* Milliseconds with three digits behind the point. */
 static void put_ms(struct sp_jsonw *w, const char *key, uint64_t ns)
 {
 	sp_jsonw_key(w, key);
-	sp_jsonw_milli(w, ns / 1000);
+	sp_jsonw_fixed(w, (double)ns / 1e6, 3);
 }
 
 static void put_sum(struct sp_jsonw *w, const char *key, const struct sp_scan_sum *sum)
@@ -78,7 +77,7 @@ static void put_models(struct sp_jsonw *w, const struct sp_scan *s)
 }
 
 /* Each key only when it is not zero, as in every report. */
-static void put_lost(struct sp_jsonw *w, const struct sp_scan *s)
+void sp_jsonw_scan_lost(struct sp_jsonw *w, const char *key, const struct sp_scan *s)
 {
 	const struct {
 		const char *key;
@@ -91,12 +90,36 @@ static void put_lost(struct sp_jsonw *w, const struct sp_scan *s)
 		    {"unlisted", s->nr_unlisted},
 		    {"ungrouped", s->nr_ungrouped}};
 
-	sp_jsonw_key(w, "lost");
+	sp_jsonw_key(w, key);
 	sp_jsonw_object(w);
 	for (size_t i = 0; i < SP_ARRAY_SIZE(rows); i++)
 		if (rows[i].n)
 			sp_jsonw_put_u64(w, rows[i].key, rows[i].n);
 	sp_jsonw_end(w);
+}
+
+void sp_jsonw_scan_facts(struct sp_jsonw *w, const struct sp_scan *s)
+{
+	put_ms(w, "pause_ms", s->pause_ns);
+	put_ms(w, "scan_ms", s->read_ns);
+	put_ms(w, "held_ms", s->held_ns);
+	sp_jsonw_put_u64(w, "cost_bytes", s->cost_bytes);
+	sp_jsonw_put_u64(w, "scans", s->nr_scans);
+	sp_jsonw_key(w, "racy");
+	sp_jsonw_bool(w, s->is_racy);
+	sp_jsonw_put_string(w, "racy_why", s->racy_why[0] ? s->racy_why : NULL);
+	sp_jsonw_key(w, "totals");
+	sp_jsonw_object(w);
+	for (int c = SP_HEAP_UNJUDGED; c <= SP_HEAP_INDIRECT; c++)
+		put_sum(w, sp_report_class((enum sp_heap_class)c), &s->sums[c]);
+	sp_jsonw_end(w);
+	put_models(w, s);
+}
+
+void sp_jsonw_scan_groups(struct sp_jsonw *w, const struct sp_scan *s)
+{
+	for (size_t i = 0; i < s->nr_groups && !w->out->err; i++)
+		put_group(w, s, &s->groups[i]);
 }
 
 int sp_report_scan_json(FILE *stream, const struct sp_scan *s, const struct sp_report_options *o)
@@ -111,26 +134,12 @@ int sp_report_scan_json(FILE *stream, const struct sp_scan *s, const struct sp_r
 	sp_jsonw_put_time(&w, "time", &s->time);
 	sp_jsonw_put_u64(&w, "pid", (uint64_t)s->pid);
 	sp_jsonw_put_string(&w, "comm", s->comm);
-	put_ms(&w, "pause_ms", s->pause_ns);
-	put_ms(&w, "scan_ms", s->read_ns);
-	put_ms(&w, "held_ms", s->held_ns);
-	sp_jsonw_put_u64(&w, "cost_bytes", s->cost_bytes);
-	sp_jsonw_put_u64(&w, "scans", s->nr_scans);
-	sp_jsonw_key(&w, "racy");
-	sp_jsonw_bool(&w, s->is_racy);
-	sp_jsonw_put_string(&w, "racy_why", s->racy_why[0] ? s->racy_why : NULL);
-	sp_jsonw_key(&w, "totals");
-	sp_jsonw_object(&w);
-	for (int c = SP_HEAP_UNJUDGED; c <= SP_HEAP_INDIRECT; c++)
-		put_sum(&w, sp_report_class((enum sp_heap_class)c), &s->sums[c]);
-	sp_jsonw_end(&w);
-	put_models(&w, s);
+	sp_jsonw_scan_facts(&w, s);
 	sp_jsonw_key(&w, "groups");
 	sp_jsonw_array(&w);
-	for (size_t i = 0; i < s->nr_groups && !out.err; i++)
-		put_group(&w, s, &s->groups[i]);
+	sp_jsonw_scan_groups(&w, s);
 	sp_jsonw_end(&w);
-	put_lost(&w, s);
+	sp_jsonw_scan_lost(&w, "lost", s);
 	sp_jsonw_end(&w);
 	sp_jsonw_line(&w);
 	return sp_out_finish(&out);

@@ -27,7 +27,8 @@ struct sp_scan_store {
 	struct sp_inject *inject;
 	struct sp_scan_source source;
 	bool has_source;
-	struct sp_heap *heap, *earlier;
+	struct sp_heap *heap, *earlier, *first; /* the last look, the one before, the one that is to be kept */
+	uint64_t first_ns;
 	struct sp_scan_groups groups;
 	struct sp_scan scan;
 };
@@ -48,14 +49,11 @@ static void say(const struct sp_scan_store *s, const char *text)
 
 static int open_target(struct sp_scan_store *s, struct sp_why *why)
 {
-	struct sp_inject_opts opts = {.max_pause_ns = s->o->max_pause_ns};
 	pid_t pid;
 	int rc = sp_proc_find(s->o->procfs, s->o->target, &pid, why);
 
 	if (rc == 0)
 		rc = sp_proc_open(s->o->procfs, pid, &s->proc, why);
-	if (rc == 0)
-		rc = sp_inject_open(s->proc, &opts, &s->inject, why);
 	if (rc < 0)
 		return rc;
 	s->scan.pid = pid;
@@ -74,12 +72,18 @@ static void release(struct sp_scan_store *s)
 		s->scan.held_ns = held;
 	sp_scan_source_close(&s->source);
 	s->has_source = false;
+	sp_inject_close(s->inject); /* between two looks nothing of ours is there: an engine may come */
+	s->inject = NULL;
 }
 
 static int take_source(struct sp_scan_store *s, struct sp_why *why)
 {
+	const struct sp_inject_opts opts = {.max_pause_ns = s->o->max_pause_ns};
 	struct sp_why racy_why = {0};
-	int rc = sp_scan_source_open(s->proc, s->inject, s->o->no_snapshot, &s->source, &racy_why, why);
+	int rc = s->inject ? 0 : sp_inject_open(s->proc, &opts, &s->inject, why);
+
+	if (rc == 0)
+		rc = sp_scan_source_open(s->proc, s->inject, s->o->no_snapshot, &s->source, &racy_why, why);
 
 	if (rc < 0)
 		return rc;
@@ -127,15 +131,49 @@ static void wait_gap(const struct sp_scan_store *s)
 	nanosleep(&t, NULL);
 }
 
-static int scan_again(struct sp_scan_store *s, struct sp_why *why)
+int sp_scan_look(struct sp_scan_store *s, struct sp_why *why)
 {
 	release(s);
-	say(s, "something is leaked by the first scan; a second one must agree");
+	sp_heap_close(s->earlier);
 	s->earlier = s->heap;
 	s->heap = NULL;
-	wait_gap(s);
-	int rc = scan_once(s, why);
-	return rc == 0 ? sp_heap_confirm(s->heap, s->earlier, &s->scan.nr_spared) : rc;
+	return scan_once(s, why);
+}
+
+void sp_scan_rest(struct sp_scan_store *s)
+{
+	release(s);
+}
+
+void sp_scan_keep_first(struct sp_scan_store *s)
+{
+	sp_heap_close(s->first);
+	s->first_ns = s->source.taken_ns;
+	s->first = s->heap;
+	s->heap = NULL;
+	s->scan.nr_scans = 0;
+	release(s);
+}
+
+/* ---- what of the first look was wrong ---- */
+
+struct recheck {
+	struct sp_scan_store *s;
+	const struct sp_scan_owners *owners;
+};
+
+static int take_mistake(const struct sp_heap_block *b, void *arg)
+{
+	const struct recheck *r = arg;
+	struct sp_heap_block now;
+
+	if (b->class != SP_HEAP_LEAKED && b->class != SP_HEAP_INDIRECT)
+		return 0;
+	const struct sp_block *owner = sp_scan_owner(r->owners, b->addr);
+	if ((owner && owner->birth_ns > r->s->first_ns) || !sp_heap_find(r->s->heap, b->addr, &now) ||
+	    now.addr != b->addr)
+		r->s->scan.nr_mistakes++;
+	return 0;
 }
 
 static void fill(struct sp_scan_store *s)
@@ -154,29 +192,38 @@ static void fill(struct sp_scan_store *s)
 	clock_gettime(CLOCK_REALTIME, &scan->time);
 }
 
-static int run(struct sp_scan_store *s, struct sp_why *why)
+/* What needs the last look's source: it goes at the end of this. */
+static int conclude(struct sp_scan_store *s, const struct sp_scan_owners *owners, struct sp_why *why)
 {
-	int rc = open_target(s, why);
+	struct recheck recheck = {.s = s, .owners = owners};
+	int rc = sp_scan_groups_init(&s->groups, s->o->list, s->o->resident ? s->proc : NULL);
 
+	if (rc == 0 && s->earlier)
+		rc = sp_heap_confirm(s->heap, s->earlier, &s->scan.nr_spared);
 	if (rc == 0)
-		rc = sp_scan_groups_init(&s->groups, s->o->list, s->o->resident ? s->proc : NULL);
-
-	if (rc == 0)
-		rc = scan_once(s, why);
-	if (rc == 0 && !s->o->once && sp_heap_for_each(s->heap, stop_at_leak, NULL))
-		rc = scan_again(s, why);
-	if (rc == 0)
-		rc = sp_scan_groups_gather(&s->groups, s->heap);
+		rc = sp_scan_groups_gather(&s->groups, s->heap, owners);
 	release(s);
+	if (rc == 0 && s->first)
+		(void)sp_heap_for_each(s->first, take_mistake, &recheck);
 	if (rc == 0)
 		rc = sp_scan_groups_finish(&s->groups);
-	if (rc == 0)
-		fill(s);
-	return rc;
+	return rc == 0 ? 0 : sp_why_set(why, SP_FAULT_OURS, -rc, "the scan failed: %s", strerror(-rc));
 }
 
-int sp_scan_run(const struct sp_scan_options *o, sp_scan_notice_fn notice, void *arg, struct sp_scan_store **ret_store,
-		struct sp_scan *ret, struct sp_why *why)
+int sp_scan_finish(struct sp_scan_store *s, const struct sp_scan_owners *owners, struct sp_scan *ret,
+		   struct sp_why *why)
+{
+	int rc = conclude(s, owners, why);
+
+	if (rc < 0)
+		return rc;
+	fill(s);
+	*ret = s->scan;
+	return 0;
+}
+
+int sp_scan_open(const struct sp_scan_options *o, sp_scan_notice_fn notice, void *arg, struct sp_scan_store **ret,
+		 struct sp_why *why)
 {
 	struct sp_scan_store *s = calloc(1, sizeof(*s));
 
@@ -185,12 +232,47 @@ int sp_scan_run(const struct sp_scan_options *o, sp_scan_notice_fn notice, void 
 	s->o = o;
 	s->notice = notice;
 	s->notice_arg = arg;
-	int rc = run(s, why);
+	int rc = open_target(s, why);
+	if (rc < 0) {
+		sp_scan_free(s);
+		return rc;
+	}
+	*ret = s;
+	return 0;
+}
+
+pid_t sp_scan_pid(const struct sp_scan_store *s)
+{
+	return s->scan.pid;
+}
+
+static int look_until_sure(struct sp_scan_store *s, struct sp_why *why)
+{
+	int rc = sp_scan_look(s, why);
+
+	if (rc < 0 || s->o->once || !sp_heap_for_each(s->heap, stop_at_leak, NULL))
+		return rc;
+	release(s);
+	say(s, "something is leaked by the first scan; a second one must agree");
+	wait_gap(s);
+	return sp_scan_look(s, why);
+}
+
+int sp_scan_run(const struct sp_scan_options *o, sp_scan_notice_fn notice, void *arg, struct sp_scan_store **ret_store,
+		struct sp_scan *ret, struct sp_why *why)
+{
+	struct sp_scan_store *s;
+	int rc = sp_scan_open(o, notice, arg, &s, why);
+
+	if (rc < 0)
+		return rc;
+	rc = look_until_sure(s, why);
+	if (rc == 0)
+		rc = sp_scan_finish(s, NULL, ret, why);
 	if (rc < 0) {
 		sp_scan_free(s);
 		return sp_why_set(why, SP_FAULT_OURS, -rc, "the scan failed: %s", strerror(-rc));
 	}
-	*ret = s->scan;
 	*ret_store = s;
 	return 0;
 }
@@ -202,6 +284,7 @@ void sp_scan_free(struct sp_scan_store *s)
 	release(s);
 	sp_heap_close(s->heap);
 	sp_heap_close(s->earlier);
+	sp_heap_close(s->first);
 	sp_scan_groups_done(&s->groups);
 	sp_inject_close(s->inject);
 	sp_proc_close(s->proc);

@@ -11,6 +11,7 @@
 
 #include "base/base.h"
 #include "heap/heap.h"
+#include "ledger/ledger.h"
 
 #define SP_SCAN_GAP_NS 500000000ull /* between the two scans that must agree */
 
@@ -58,6 +59,7 @@ struct sp_scan {
 	uint64_t held_ns;     /* how long the snapshot lived, the longer of the two */
 	uint64_t cost_bytes;  /* our memory for it */
 	struct sp_heap_lost lost;
+	uint64_t nr_mistakes;                        /* blocks that the first look called leaked, given back since */
 	uint64_t nr_spared;                          /* leaked in the last scan, but not in the first */
 	uint64_t nr_unlisted;                        /* blocks that --list has no room for */
 	uint64_t nr_ungrouped;                       /* blocks beyond the last group */
@@ -78,5 +80,30 @@ typedef void (*sp_scan_notice_fn)(const char *text, void *arg);
 sp_must_check int sp_scan_run(const struct sp_scan_options *o, sp_scan_notice_fn notice, void *arg,
 			      struct sp_scan_store **ret_store, struct sp_scan *ret, struct sp_why *why);
 void sp_scan_free(struct sp_scan_store *s); /* NULL is fine */
+
+/*
+ * ---- what it is made of, for whoever has something to do between two looks ----
+ *
+ * open, any number of looks, finish: the last look counts, confirmed by the one before it. `o` must live as long.
+ */
+sp_must_check int sp_scan_open(const struct sp_scan_options *o, sp_scan_notice_fn notice, void *arg,
+			       struct sp_scan_store **ret, struct sp_why *why);
+pid_t sp_scan_pid(const struct sp_scan_store *s);
+sp_must_check int sp_scan_look(struct sp_scan_store *s, struct sp_why *why);
+
+/* The snapshot of the last look goes: nothing is to be asked of it before the next one. */
+void sp_scan_rest(struct sp_scan_store *s);
+
+/* The last look is the first of a watch: finish says what of that it called leaked was given back meanwhile. */
+void sp_scan_keep_first(struct sp_scan_store *s);
+
+/* Blocks that somebody has recorded, by address: they are not put into groups, ret_classes has the class of each. */
+struct sp_scan_owners {
+	const struct sp_block *list;
+	size_t nr;
+	enum sp_heap_class *ret_classes; /* SP_HEAP_FREE: not in use any more */
+};
+sp_must_check int sp_scan_finish(struct sp_scan_store *s, const struct sp_scan_owners *owners, struct sp_scan *ret,
+				 struct sp_why *why);
 
 #endif

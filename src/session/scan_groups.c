@@ -122,7 +122,21 @@ static void ask_resident(struct sp_scan_groups *s, const struct sp_heap_block *b
 struct gather {
 	struct sp_scan_groups *s;
 	const struct sp_heap *h;
+	const struct sp_scan_owners *owners;
 };
+
+static int by_address(const void *key, const void *element)
+{
+	uint64_t a = *(const uint64_t *)key, b = ((const struct sp_block *)element)->addr;
+
+	return (a > b) - (a < b);
+}
+
+const struct sp_block *sp_scan_owner(const struct sp_scan_owners *owners, uint64_t addr)
+{
+	return owners && owners->nr ? bsearch(&addr, owners->list, owners->nr, sizeof(*owners->list), by_address)
+				    : NULL;
+}
 
 static int take_block(const struct sp_heap_block *b, void *arg)
 {
@@ -132,6 +146,11 @@ static int take_block(const struct sp_heap_block *b, void *arg)
 
 	s->sums[b->class].bytes += b->size;
 	s->sums[b->class].blocks++;
+	const struct sp_block *owner = sp_scan_owner(g->owners, b->addr);
+	if (owner) {
+		g->owners->ret_classes[owner - g->owners->list] = b->class;
+		return 0;
+	}
 	if (b->class != SP_HEAP_LEAKED && b->class != SP_HEAP_INDIRECT && b->class != SP_HEAP_POSSIBLE)
 		return 0;
 	sp_heap_look(g->h, b, &look);
@@ -154,9 +173,9 @@ static int take_block(const struct sp_heap_block *b, void *arg)
 	return rc == -ENOSPC ? 0 : rc;
 }
 
-int sp_scan_groups_gather(struct sp_scan_groups *s, const struct sp_heap *h)
+int sp_scan_groups_gather(struct sp_scan_groups *s, const struct sp_heap *h, const struct sp_scan_owners *owners)
 {
-	struct gather g = {.s = s, .h = h};
+	struct gather g = {.s = s, .h = h, .owners = owners};
 
 	int rc = sp_heap_for_each(h, take_block, &g);
 	add_resident(s);

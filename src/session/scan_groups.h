@@ -42,7 +42,11 @@ sp_must_check int sp_scan_groups_init(struct sp_scan_groups *s, bool list, struc
 void sp_scan_groups_done(struct sp_scan_groups *s);
 
 /* Reads the first bytes of what is leaked: while the heap's source is there. */
-sp_must_check int sp_scan_groups_gather(struct sp_scan_groups *s, const struct sp_heap *h);
+sp_must_check int sp_scan_groups_gather(struct sp_scan_groups *s, const struct sp_heap *h,
+					const struct sp_scan_owners *owners);
+
+/* The recorded block that begins at addr; NULL: there is none (or no owners). */
+const struct sp_block *sp_scan_owner(const struct sp_scan_owners *owners, uint64_t addr);
 
 /* Names types, sorts. */
 sp_must_check int sp_scan_groups_finish(struct sp_scan_groups *s);

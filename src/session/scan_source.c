@@ -139,6 +139,18 @@ static int open_live(struct sp_scan_source *s, struct sp_inject *in, struct sp_w
 	return rc == 0 ? sp_pagemap_open(sp_proc_dirfd(s->proc), &s->own) : rc;
 }
 
+/* The tables of an engine inside the target hold the address of every block: no roots. */
+static void leave_out_ours(struct sp_maps *maps)
+{
+	static const char ours[] = "/memfd:seep";
+	size_t kept = 0;
+
+	for (size_t i = 0; i < maps->nr; i++)
+		if (!(maps->list[i].prot & SP_PROT_SHARED) || strncmp(maps->list[i].path, ours, sizeof(ours) - 1) != 0)
+			maps->list[kept++] = maps->list[i];
+	maps->nr = kept;
+}
+
 static int finish(struct sp_scan_source *s)
 {
 	int rc = sp_pagemap_open(sp_proc_dirfd(s->proc), &s->shared);
@@ -148,6 +160,7 @@ static int finish(struct sp_scan_source *s)
 	if (rc < 0)
 		return rc;
 	renumber(s);
+	leave_out_ours(&s->maps);
 	s->heap.pages = pages;
 	s->heap.maps = &s->maps;
 	s->heap.threads = s->threads.data;

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The order of a check:
+ *
+ *	1. a scan before anything else: what was lost already
+ *	2. the watch: SP_CHECK_LOOKS looks
+ *	3. a scan after the last look but one
+ *	4. the last look, and a scan after it: what both call leaked was there between them, so the last look has its
+ *record (or it was made before the watch), whatever was made and freed meanwhile
+ */
+#include "session/check.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+struct sp_checker {
+	struct sp_scan_store *scan;
+	bool has_middle; /* step 3 */
+	enum sp_heap_class *classes;
+	struct tally *tallies;
+	struct sp_u64map index; /* id of a path + 1: its number in the view + 1 */
+	struct sp_vec paths;    /* struct sp_check_path */
+};
+
+/* Of the blocks of one path. */
+struct tally {
+	struct sp_scan_sum lost, leaked, possible;
+	uint64_t held;
+};
+
+enum { MAX_PATHS = 1 << 20, GAP_NS = 200000000 };
+
+int sp_check_new(const struct sp_scan_options *o, sp_scan_notice_fn notice, void *arg, struct sp_checker **ret,
+		 struct sp_why *why)
+{
+	struct sp_checker *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return sp_why_set(why, SP_FAULT_OURS, ENOMEM, "no memory for a check");
+	sp_u64map_init(&c->index, MAX_PATHS);
+	sp_vec_init(&c->paths, sizeof(struct sp_check_path), MAX_PATHS);
+	int rc = sp_scan_open(o, notice, arg, &c->scan, why);
+	if (rc == 0)
+		rc = sp_scan_look(c->scan, why);
+	if (rc < 0) {
+		sp_check_free(c);
+		return sp_why_set(why, SP_FAULT_OURS, -rc, "the first scan failed: %s", strerror(-rc));
+	}
+	sp_scan_keep_first(c->scan);
+	*ret = c;
+	return 0;
+}
+
+void sp_check_free(struct sp_checker *c)
+{
+	if (!c)
+		return;
+	sp_scan_free(c->scan);
+	sp_u64map_done(&c->index);
+	sp_vec_done(&c->paths);
+	free(c->classes);
+	free(c->tallies);
+	free(c);
+}
+
+pid_t sp_check_pid(const struct sp_checker *c)
+{
+	return sp_scan_pid(c->scan);
+}
+
+/* ---- joining ---- */
+
+static void add(struct sp_scan_sum *sum, uint64_t bytes)
+{
+	sum->bytes += bytes;
+	sum->blocks++;
+}
+
+static void tally_block(struct sp_checker *c, const struct sp_block *b, enum sp_heap_class class, struct sp_check *ret)
+{
+	const uint64_t *n = sp_u64map_find(&c->index, (uint64_t)b->path + 1);
+
+	if (class == SP_HEAP_FREE)
+		ret->nr_racy++;
+	if (!n)
+		return;
+	struct tally *t = &c->tallies[*n - 1];
+	if (class == SP_HEAP_LEAKED)
+		add(&t->leaked, b->size);
+	if (class == SP_HEAP_LEAKED || class == SP_HEAP_INDIRECT)
+		add(&t->lost, b->size);
+	else if (class == SP_HEAP_POSSIBLE)
+		add(&t->possible, b->size);
+	else if (class != SP_HEAP_FREE)
+		t->held++;
+}
+
+static int add_path(struct sp_checker *c, const struct sp_view_path *path, const struct tally *t, struct sp_check *ret)
+{
+	struct sp_check_path p = {.path = path, .held_blocks = t->held};
+
+	if (t->lost.blocks) {
+		p.class = t->leaked.blocks ? SP_CLASS_LEAKED : SP_CLASS_INDIRECT;
+		p.bytes = t->lost.bytes;
+		p.blocks = t->lost.blocks;
+	} else if (path->verdict.class == SP_CLASS_GROWING) {
+		p.class = SP_CLASS_GROWING;
+		p.bytes = path->sum.bytes;
+		p.blocks = path->sum.blocks;
+	} else if (t->possible.blocks) {
+		p.class = SP_CLASS_POSSIBLE;
+		p.bytes = t->possible.bytes;
+		p.blocks = t->possible.blocks;
+	} else {
+		ret->nr_unknown += path->verdict.class == SP_CLASS_UNKNOWN;
+		ret->nr_steady += path->verdict.class != SP_CLASS_UNKNOWN;
+		return 0;
+	}
+	ret->sums[p.class].bytes += p.bytes;
+	ret->sums[p.class].blocks += p.blocks;
+	return sp_vec_push(&c->paths, &p);
+}
+
+static int by_badness(const void *a, const void *b)
+{
+	const struct sp_check_path *x = a, *y = b;
+
+	if (x->class != y->class)
+		return x->class < y->class ? -1 : 1;
+	if (x->class == SP_CLASS_GROWING && x->path->verdict.trend.slope != y->path->verdict.trend.slope)
+		return x->path->verdict.trend.slope > y->path->verdict.trend.slope ? -1 : 1;
+	if (x->bytes != y->bytes)
+		return x->bytes > y->bytes ? -1 : 1;
+	return (x > y) - (x < y);
+}
+
+static int join(struct sp_checker *c, const struct sp_view *v, struct sp_check *ret)
+{
+	int rc = 0;
+
+	c->tallies = calloc(v->nr_paths + 1, sizeof(*c->tallies));
+	if (!c->tallies)
+		return -ENOMEM;
+	for (size_t i = 0; i < v->nr_paths && rc == 0; i++)
+		rc = sp_u64map_set(&c->index, (uint64_t)v->paths[i].sum.path + 1, i + 1);
+	for (size_t i = 0; i < v->nr_list && rc == 0; i++)
+		tally_block(c, &v->list[i], c->classes[i], ret);
+	for (size_t i = 0; i < v->nr_paths && rc == 0; i++)
+		rc = add_path(c, &v->paths[i], &c->tallies[i], ret);
+	if (rc == 0 && c->paths.nr)
+		qsort(c->paths.data, c->paths.nr, sizeof(struct sp_check_path), by_badness);
+	ret->paths = c->paths.data;
+	ret->nr_paths = c->paths.nr;
+	return rc;
+}
+
+/* ---- looks ---- */
+
+static int look_in_the_middle(struct sp_checker *c, struct sp_why *why)
+{
+	int rc = c->has_middle ? 0 : sp_scan_look(c->scan, why);
+
+	sp_scan_rest(c->scan);
+	c->has_middle = rc == 0;
+	return rc;
+}
+
+/* The watch ended early: nothing has gone on between the two scans but this. */
+static int look_late(struct sp_checker *c, struct sp_why *why)
+{
+	const struct timespec gap = {.tv_nsec = GAP_NS};
+
+	if (c->has_middle)
+		return 0;
+	int rc = look_in_the_middle(c, why);
+	nanosleep(&gap, NULL);
+	return rc;
+}
+
+static int conclude(struct sp_checker *c, const struct sp_view *v, struct sp_check *ret, struct sp_why *why)
+{
+	struct sp_check r = {.view = v, .watched_ns = v->nr_history ? v->now_ns - v->history_ns[0] : 0};
+	int rc = look_late(c, why);
+
+	if (rc == 0)
+		rc = sp_scan_look(c->scan, why);
+	if (rc < 0)
+		return rc;
+	c->classes = calloc(v->nr_list + 1, sizeof(*c->classes));
+	if (!c->classes)
+		return -ENOMEM;
+	const struct sp_scan_owners owners = {.list = v->list, .nr = v->nr_list, .ret_classes = c->classes};
+	rc = sp_scan_finish(c->scan, &owners, &r.scan, why);
+	if (rc == 0)
+		rc = join(c, v, &r);
+	if (rc == 0)
+		*ret = r;
+	return rc;
+}
+
+int sp_check_view(struct sp_checker *c, const struct sp_view *v, uint64_t count, struct sp_check *ret,
+		  struct sp_why *why)
+{
+	int rc = 0;
+
+	if (v->target_ended) {
+		rc = sp_why_set(why, SP_FAULT_TARGET, ESRCH, "the program ended before the check was done");
+		sp_why_hint(why, "a shorter time: --for 5s; or from its start: seep trace --fail-on-leak -- CMD");
+		return rc;
+	}
+	if (v->is_last)
+		rc = conclude(c, v, ret, why);
+	else if (v->nr_report + 1 == count)
+		rc = look_in_the_middle(c, why);
+	if (rc < 0)
+		return sp_why_set(why, SP_FAULT_OURS, -rc, "the check failed: %s", strerror(-rc));
+	return v->is_last;
+}
+
+bool sp_check_has_leak(const struct sp_check *c)
+{
+	return c->sums[SP_CLASS_LEAKED].blocks || c->sums[SP_CLASS_INDIRECT].blocks ||
+	       c->sums[SP_CLASS_GROWING].blocks || c->scan.sums[SP_HEAP_LEAKED].blocks;
+}

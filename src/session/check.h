@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Does:    the whole diagnosis: scan, watch, scan twice more; joins what nothing points to with the call paths that
+ * made it. Runs in: our process, main thread, between the looks of a session. May not: print; end the session. Owns:
+ * the scans, until sp_check_free(). Fails by: -errno with a reason.
+ */
+#ifndef SEEP_SESSION_CHECK_H
+#define SEEP_SESSION_CHECK_H
+
+#include "session/scan.h"
+#include "session/session.h"
+
+enum { SP_CHECK_LOOKS = 16 }; /* of a watch */
+
+/* A call path of the watch that is not simply steady. */
+struct sp_check_path {
+	enum sp_class class; /* LEAKED, INDIRECT, POSSIBLE or GROWING */
+	/* Of that class as requested; with LEAKED what only its leaked blocks lead to as well; GROWING: all it holds.
+	 */
+	uint64_t bytes, blocks;
+	uint64_t held_blocks; /* others of it: something points to them, or one scan has seen them only */
+	const struct sp_view_path *path;
+};
+
+struct sp_check {
+	const struct sp_view *view; /* the last look */
+	struct sp_scan scan;        /* groups: only blocks from before the watch (or without a record) */
+	uint64_t watched_ns;
+	const struct sp_check_path *paths; /* worst class first, then by bytes, GROWING by slope */
+	size_t nr_paths;
+	struct sp_scan_sum sums[SP_NR_CLASSES]; /* of paths[], by class */
+	uint64_t nr_steady, nr_unknown;         /* other call paths */
+	uint64_t nr_racy;                       /* recorded blocks that were gone before the last scan */
+};
+
+struct sp_checker;
+
+/* Opens the target and takes the first look. `o` must live as long. */
+sp_must_check int sp_check_new(const struct sp_scan_options *o, sp_scan_notice_fn notice, void *arg,
+			       struct sp_checker **ret, struct sp_why *why);
+void sp_check_free(struct sp_checker *c); /* NULL is fine */
+pid_t sp_check_pid(const struct sp_checker *c);
+
+/*
+ * One look of the session, which lists all blocks (SP_LIST_ALL), all paths, of any age, with verdicts. 1: it was the
+ * last and *ret is filled in, good as long as the view and the checker; 0: go on.
+ */
+sp_must_check int sp_check_view(struct sp_checker *c, const struct sp_view *v, uint64_t count, struct sp_check *ret,
+				struct sp_why *why);
+
+/* True when something leaks or only grows: exit status 1. */
+bool sp_check_has_leak(const struct sp_check *c);
+
+#endif
