@@ -8,7 +8,7 @@ import signal
 import time
 
 from harness import Proc, check, check_equal, test, wait_until
-from tool import check_truth, find_through, totals, trace, victim
+from tool import check_truth, find_through, functions, totals, trace, victim
 
 AGENT = ["agent"]
 
@@ -136,3 +136,22 @@ def too_little_memory_turns_exact_into_sampled_and_says_so(env):
     check(any("used up" in line for line in t.err), t.describe())
     check_equal(report["sample_bytes"], 512 << 10, "the sampling")
     check(report["totals"]["bytes"] > 0, report["totals"])
+
+
+def answer(env, engine, name, command):
+    """What an engine says of a program's work: per call path, its functions, bytes and blocks."""
+    env.engine = engine
+    v = victim(env, name)
+    t = trace(env, v.pid).wait_attached()
+    v.command(command)
+    report = t.interrupt().json()[-1]
+    check_equal(report["engine"], engine, "the engine")
+    return sorted((functions(p), p["bytes"], p["blocks"]) for p in report["paths"])
+
+
+@test(per_engine=False, timeout=120)
+def both_engines_give_the_same_answer_for_the_same_work(env):
+    for name, command in (("deep20", "go 100 7"), ("nested", "go"), ("mmaps", "go"), ("cxx", "go"), ("realloc_fail", "go")):
+        agent = answer(env, "agent", name, command)
+        check(agent, name, "leaks nothing")
+        check_equal(agent, answer(env, "bpf", name, command), name)

@@ -216,10 +216,16 @@ static bool start_over(struct agent *a, struct sp_ledger *l)
 	sp_maps_done(&maps);
 	if (is_empty)
 		return false;
+	uint64_t begin_ns = sp_watch_now_ns();
+	char text[120], span[16];
 	end(a);
-	if (begin(a, &why) && sp_proc_is_alive(a->c.target))
-		say(a, why.what);
+	int err = begin(a, &why);
 	sp_ledger_clear(l);
+	if (!err)
+		snprintf(text, sizeof(text), "what it allocated in its first %s was not seen (--engine bpf sees it)",
+			 sp_text_duration(span, sizeof(span), sp_watch_now_ns() - begin_ns + SP_AGENT_TICK_NS));
+	if (!err || sp_proc_is_alive(a->c.target))
+		say(a, err ? why.what : text);
 	return true;
 }
 
