@@ -32,7 +32,7 @@ static const struct sp_choice tables[] = {
 static const struct sp_choice colors[] = {{"auto", 0}, {"always", 0}, {"never", 0}, {NULL, 0}};
 
 static const struct sp_choice formats[] = {
-#define ROW(name, fn, once) {#name, SP_REPORT_##fn},
+#define ROW(name, fn, once, judged) {#name, SP_REPORT_##fn},
     SP_REPORT_FORMATS(ROW)
 #undef ROW
 	{NULL, 0}};
@@ -180,7 +180,8 @@ const struct sp_opt sp_opts[] = {
     {"format", "FORMAT", 0, CHOICE(format, scan_formats), "text", S, 0,
      "how to print it; lsan and valgrind as those tools do, for programs that read them"},
     {"format", "FORMAT", 0, CHOICE(format, formats), "text", T | P, 0,
-     "how to print a report; folded (for flame graphs) and pprof hold every call path, and only of the last report"},
+     "how to print a report; folded (for flame graphs), pprof and html (a page for a browser) hold every call path, "
+     "and only of the last report"},
     {"color", "WHEN", 0, CHOICE(color, colors), "auto", T | K | S | C | P | D | TOP | MAP, 0,
      "colours; auto: on a terminal, unless NO_COLOR is set"},
     {"debuginfod", NULL, 0, FLAG(debuginfod), NULL, T | R | P | C, 0,

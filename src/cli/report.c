@@ -14,6 +14,18 @@ static bool is_recording(const char *target)
 	return sp_text_to_u64(target, 0, UINT64_MAX, &pid) && !stat(target, &st) && !S_ISDIR(st.st_mode);
 }
 
+#define JUDGED_LOOKS 30                    /* enough for a trend */
+#define MIN_LOOK_NS  ((uint64_t)100000000) /* of those */
+
+/* One look at the end, unless it is to be judged how bytes went. */
+static void set_looks(struct sp_session_options *o, uint64_t for_ns)
+{
+	o->count = o->verdicts && for_ns > MIN_LOOK_NS ? for_ns / MIN_LOOK_NS : 1;
+	if (o->count > JUDGED_LOOKS)
+		o->count = JUDGED_LOOKS;
+	o->interval_ns = for_ns / o->count;
+}
+
 static int init(struct sp_run *run, const struct sp_cli *cli, struct sp_args *args, struct sp_why *why)
 {
 	if (!args->target) {
@@ -32,10 +44,8 @@ static int init(struct sp_run *run, const struct sp_cli *cli, struct sp_args *ar
 	run->only_last = true;
 	if (args->list)
 		run->session.list = run->write == sp_report_memleak ? SP_LIST_ALL : SP_LIST_PATH;
-	if (!args->replay) {
-		run->session.interval_ns = args->for_ns;
-		run->session.count = 1;
-	}
+	if (!args->replay)
+		set_looks(&run->session, args->for_ns);
 	return 0;
 }
 
@@ -52,6 +62,7 @@ static const struct sp_example examples[] = {
     {"app-1234.seep", "what was outstanding at the end of a recording"},
     {"--format folded app-1234.seep | flamegraph.pl", "the same as a flame graph"},
     {"--for 30s --format pprof 1234 | go tool pprof -top /dev/stdin", "what 30 seconds of process 1234 leave"},
+    {"--format html --list app-1234.seep > app.html", "a page for a browser: flame graph, growth, table, blocks"},
     {NULL, NULL},
 };
 
@@ -62,7 +73,8 @@ const struct sp_command sp_command_report = {
     .usage = "[options] FILE|PID",
     .about =
 	"Shows what was outstanding at the end of a recording, or what a process has allocated and not freed while "
-	"it was watched for some time, as text, JSON, memleak's text, folded stacks or a pprof profile.",
+	"it was watched for some time, as text, JSON, memleak's text, folded stacks, a pprof profile or a page for a "
+	"browser.",
     .examples = examples,
     .run = run_report,
 };

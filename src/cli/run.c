@@ -123,6 +123,7 @@ void sp_run_set_format(struct sp_run *run, enum sp_report_format f)
 
 	run->write = w->write;
 	run->only_last = w->once;
+	run->session.verdicts = w->judged;
 	if (w->once)
 		run->session.top = 0;
 }

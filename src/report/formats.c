@@ -3,7 +3,7 @@
 #include "report/report.h"
 
 static const struct sp_report_writer writers[] = {
-#define ROW(name, fn, once) [SP_REPORT_##fn] = {#name, sp_report_##fn, once},
+#define ROW(name, fn, once, judged) [SP_REPORT_##fn] = {#name, sp_report_##fn, once, judged},
     SP_REPORT_FORMATS(ROW)
 #undef ROW
 };

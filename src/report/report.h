@@ -36,12 +36,15 @@ sp_must_check int sp_report_folded(FILE *out, const struct sp_view *v, const str
 /* pprof's profile.proto, gzip: inuse_objects, inuse_space. */
 sp_must_check int sp_report_pprof(FILE *out, const struct sp_view *v, const struct sp_report_options *o);
 
+/* A page that needs nothing else: flame graph, growth over time, table of call paths. */
+sp_must_check int sp_report_html(FILE *out, const struct sp_view *v, const struct sp_report_options *o);
+
 typedef int sp_report_fn(FILE *out, const struct sp_view *v, const struct sp_report_options *o);
 
 struct sp_report_writer {
 	const char *name;
 	sp_report_fn *write;
-	bool once; /* see formats.h */
+	bool once, judged; /* see formats.h */
 };
 const struct sp_report_writer *sp_report_writer(enum sp_report_format f);
 

@@ -537,7 +537,7 @@ static void every_example_of_the_help_is_understood(void **state)
 			size_t argc = 0;
 
 			snprintf(line, sizeof(line), "seep %s %s", sp_commands[i]->name, e->words);
-			*strchrnul(line, '|') = '\0';
+			line[strcspn(line, "|>")] = '\0';
 			close_up(line);
 			assert_int_equal(sp_text_split(line, &argv, &argc), 0);
 			if (starts_a_session(sp_commands[i])) {

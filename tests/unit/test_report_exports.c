@@ -173,6 +173,122 @@ static void no_memory_and_a_full_disk_are_said(void **state)
 	fclose(file);
 }
 
+/* The page of a view; free() it. */
+static char *page_of(const struct sp_view *v)
+{
+	return report_text(sp_report_html, v, (struct sp_report_options){0});
+}
+
+static void a_page_has_every_path_frame_and_note(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fixture_init(&f);
+	f.paths[0].list = f.list;
+	f.paths[0].nr_list = 2;
+	f.view.suppressed_paths = 1;
+	f.view.lost[SP_LOST_STACK_CUT] = 3;
+	char *page = page_of(&f.view);
+	assert_int_equal(strncmp(page, "<!DOCTYPE html>\n", 16), 0);
+	assert_non_null(strstr(page, "default-src 'none'"));
+	assert_non_null(strstr(page, "\"totals\":{\"bytes\":41205,\"blocks\":6,\"paths\":2}"));
+	assert_non_null(strstr(page, "\"notes\":\"suppressed: 1 call path, 0 B in 0 blocks\\nnot seen: 3 "));
+	assert_non_null(
+	    strstr(page, "\"frames\":[0,1,2],\"list\":[[\"0x7f8f70861210\",8192,2000],[\"0x7f8f70863220\""));
+	assert_non_null(strstr(page, "\"frames\":[3,4,5,6]}],\"frames\":[[\"fibonacci\",\"app\",\"leak.c\",21,false,"
+				     "\"0x1170\",\"5e3cbd3c8a1f0b6d\"]"));
+	assert_string_equal(page + strlen(page) - 8, "</html>\n");
+	free(page);
+}
+
+static void a_frame_that_several_paths_have_is_there_once(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fixture_init(&f);
+	f.other[3] = f.leak[2];
+	char *page = page_of(&f.view);
+	assert_non_null(strstr(page, "\"frames\":[3,4,5,2]}]"));
+	free(page);
+}
+
+static size_t nr_of(const char *text, const char *what)
+{
+	size_t nr = 0;
+
+	for (const char *p = strstr(text, what); p; p = strstr(p + 1, what))
+		nr++;
+	return nr;
+}
+
+static void a_hostile_name_cannot_leave_its_string(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fixture_init(&f);
+	char *plain = page_of(&f.view);
+	f.leak[0].function = "</script><script>alert(1)</script><!--";
+	f.leak[1].file = "\"]}</SCRIPT>\\";
+	f.view.comm = "<b>";
+	char *page = page_of(&f.view);
+	assert_int_equal(nr_of(page, "<"), nr_of(plain, "<"));
+	assert_int_equal(nr_of(page, "</script>"), 4);
+	assert_non_null(strstr(page, "\"\\u003c/script>\\u003cscript>alert(1)\\u003c/script>\\u003c!--\""));
+	assert_non_null(strstr(page, "\"\\\"]}\\u003c/SCRIPT>\\\\\""));
+	free(plain);
+	free(page);
+}
+
+static void histories_and_verdicts_are_in_the_page_when_they_are_known(void **state)
+{
+	const uint64_t history[] = {16384, 40960};
+	struct fixture f;
+
+	(void)state;
+	fixture_init(&f);
+	f.view.has_verdicts = true;
+	f.view.nr_history = 2;
+	f.view.history_ns[0] = FIXTURE_NOW_NS - 5000000000u;
+	f.view.history_ns[1] = FIXTURE_NOW_NS;
+	f.paths[0].history = history;
+	f.paths[0].verdict = (struct sp_verdict){.class = SP_CLASS_GROWING, .trend = {.slope = 4915.2}};
+	char *page = page_of(&f.view);
+	assert_non_null(strstr(page, "\"times\":[1700017236123,1700017241123],"));
+	assert_non_null(strstr(page, "\"class\":\"growing\",\"slope\":4915.2,\"history\":[16384,40960]"));
+	free(page);
+}
+
+static void a_page_that_cannot_be_written_is_said(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fixture_init(&f);
+	assert_reports_full_disk(sp_report_html, &f.view);
+}
+
+static void want_of_memory_for_a_page_is_said(void **state)
+{
+	struct fixture f;
+	long n = 0;
+	int err;
+
+	(void)state;
+	fixture_init(&f);
+	do {
+		FILE *file = fopen("/dev/null", "w");
+		alloc_arm(n++);
+		err = sp_report_html(file, &f.view, &(struct sp_report_options){0});
+		assert_true(!err || err == -ENOMEM);
+		fclose(file);
+	} while (alloc_disarm());
+	assert_int_equal(err, 0);
+	assert_true(n > 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -183,6 +299,12 @@ int main(void)
 	    cmocka_unit_test(functions_of_one_name_in_two_files_stay_two),
 	    cmocka_unit_test(what_is_not_shown_is_in_the_totals),
 	    cmocka_unit_test(no_memory_and_a_full_disk_are_said),
+	    cmocka_unit_test(a_page_has_every_path_frame_and_note),
+	    cmocka_unit_test(a_frame_that_several_paths_have_is_there_once),
+	    cmocka_unit_test(a_hostile_name_cannot_leave_its_string),
+	    cmocka_unit_test(histories_and_verdicts_are_in_the_page_when_they_are_known),
+	    cmocka_unit_test(a_page_that_cannot_be_written_is_said),
+	    cmocka_unit_test(want_of_memory_for_a_page_is_said),
 	};
 
 	return cmocka_run_group_tests_name("report_exports", tests, NULL, NULL);
