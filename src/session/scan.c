@@ -261,7 +261,7 @@ static int look_until_sure(struct sp_scan_store *s, struct sp_why *why)
 int sp_scan_run(const struct sp_scan_options *o, sp_scan_notice_fn notice, void *arg, struct sp_scan_store **ret_store,
 		struct sp_scan *ret, struct sp_why *why)
 {
-	struct sp_scan_store *s;
+	struct sp_scan_store *s = NULL;
 	int rc = sp_scan_open(o, notice, arg, &s, why);
 
 	if (rc < 0)

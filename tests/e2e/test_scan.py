@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """seep scan: what nothing points to, in programs that know the truth of each of their blocks."""
 import collections
+import contextlib
 import json
 import os
 import signal
 import subprocess
+import threading
 
-from harness import Failed, Proc, check, check_equal, test
+from harness import Proc, check, check_equal, find_program, test, wait_until
+from test_programs import Redis
 from tool import victim
 
 LOST = ("leaked", "indirect")
@@ -102,3 +105,51 @@ def objects_of_cxx_are_judged_rightly_and_named_by_their_classes(env):
         check_scan(f"C++ -{level}", scan, truth)
         types = {g["type"]: g["blocks"] for g in scan["groups"] if g["type"]}
         check_equal(types, {"shop::Order": 10, "shop::Both": 10}, "types")
+
+
+BUSY = {
+    "python3": ["-c", "import json\nprint(1, flush=True)\nwhile True:\n"
+                " d = [json.loads(json.dumps({'a': [i] * 10, 'b': 'x' * i})) for i in range(300)]"],
+    "perl": ["-e", "$| = 1; print 1, \"\\n\"; while (1) { @a = map { {a => $_, b => 'x' x $_} } 1 .. 300 }"],
+}
+
+
+def nothing_is_leaked(env, pid):
+    scan = seep_scan(env, pid, status=(0,))
+    check(any(m["used_blocks"] > 100 for m in scan["models"]), f"a heap was judged: {scan['models']}")
+    print(f"  # {scan['comm']}: {scan['totals']}")
+
+
+@test(per_engine=False, needs=("python3", "perl"))
+def interpreters_that_are_busy_have_nothing_leaked(env):
+    for name, args in BUSY.items():
+        p = env.start(Proc, [find_program(name), *args])
+        p.wait_for(lambda: p.out, f"{name} works")
+        nothing_is_leaked(env, p.pid)
+
+
+@test(per_engine=False, needs=("redis-server", "redis-benchmark"))
+def redis_under_load_has_nothing_leaked(env):
+    r = Redis(env)
+    load = r.load(env, 1000000)
+    nothing_is_leaked(env, r.pid)
+    load.stop()
+
+
+@test(per_engine=False, timeout=120)
+def a_scan_that_is_killed_leaves_the_program_as_it_was(env):
+    v = victim(env, "reach-O2", "3")
+    v.command("go")
+    for i in range(15):
+        p = env.start(Proc, [env.path("seep"), "scan", "--json", str(v.pid)])
+        delay = threading.Event()
+        delay.wait(0.002 + i * 0.004)  # at some instant of a scan, another one each time
+        with contextlib.suppress(ProcessLookupError):
+            p.signal(signal.SIGKILL)
+        p.popen.wait()
+    v.command("still there")
+    kids = lambda: [c for t in os.listdir(f"/proc/{v.pid}/task") for c in open(f"/proc/{v.pid}/task/{t}/children").read().split()]
+    wait_until(lambda: not kids(), "no child is left")
+    states = lambda: {open(f"/proc/{v.pid}/task/{t}/stat").read().rsplit(")", 1)[1].split()[0] for t in os.listdir(f"/proc/{v.pid}/task")}
+    wait_until(lambda: not states() & set("tTZ"), "no thread is stopped")
+    seep_scan(env, v.pid)
