@@ -106,10 +106,11 @@ const struct sp_opt sp_opts[] = {
      "start COMMAND and watch it from its first instruction; quotes and backslashes work as in a shell, nothing else "
      "does"},
     {"obj", "OBJ", 'O', STRING(object), "c", M, 0,
-     "look for the allocator in this file only, as the target names it; 'c' stands for the one that the target itself "
-     "uses"},
+     "look for the allocator in this file only: a path in the target's root, a file's name, or a library's as in "
+     "'jemalloc'; 'c' stands for the one that the target itself uses"},
     {"obj", "FILE", 'O', STRING(object), NULL, T | R, 0,
-     "look for the allocator in this file only, as the target names it, instead of where the target itself finds it"},
+     "look for the allocator in this file only (a path in the target's root, a file's name, or a library's as in "
+     "'jemalloc'), instead of where the target itself finds it"},
     {"symbols-prefix", "PREFIX", 0, STRING(symbols_prefix), NULL, T | M | R, 0,
      "what stands before the allocator's symbols, as je_ in je_malloc"},
     {"percpu", NULL, 0, FLAG(percpu), NULL, K | M, 0, "kernel: watch per-cpu allocations instead of slab and pages"},

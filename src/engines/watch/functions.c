@@ -9,6 +9,8 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "engines/watch/watch.h"
 
@@ -37,6 +39,7 @@ struct search {
 	sp_watch_take *take;
 	void *arg;
 	char *allocator;
+	uint64_t object_dev, object_inode; /* of the file that config->object is a path to; 0, 0: of none */
 };
 
 static int names_make(struct names *n, const char *prefix)
@@ -125,11 +128,42 @@ static bool is_linker(const struct sp_module *m)
 	return !strncmp(name, "ld-linux", 8) || !strncmp(name, "ld-2.", 5);
 }
 
-/* -O: the path as the target names it, or the file's name. Mapping calls may stand elsewhere. */
-static bool is_chosen(const struct sp_engine_config *c, const struct sp_module *m)
+/* "jemalloc" for libjemalloc.so.2, as bcc's users write. */
+static bool is_library_name(const char *name, const char *file)
 {
-	return !c->object || !strcmp(c->object, m->path) || !strcmp(c->object, base_name(m->path)) ||
-	       (m->is_exe && !strncmp(c->object, "/proc/", 6) && !strcmp(base_name(c->object), "exe"));
+	size_t len = strlen(name);
+
+	if (strncmp(file, "lib", 3) != 0 || strncmp(file + 3, name, len) != 0)
+		return false;
+	return !strncmp(file + 3 + len, ".so", 3) || !strncmp(file + 3 + len, "-2.", 3);
+}
+
+/* Which file a path leads to, in the target's root: /lib may be a link to /usr/lib. */
+static void identify_object(struct search *s)
+{
+	struct stat st;
+
+	if (!s->c->object || s->c->object[0] != '/')
+		return;
+	int fd = sp_proc_open_path(s->c->target, s->c->object, NULL);
+	if (fd < 0)
+		return;
+	if (!fstat(fd, &st)) {
+		s->object_dev = st.st_dev;
+		s->object_inode = st.st_ino;
+	}
+	close(fd);
+}
+
+/* -O: a path, the file's name, or the library's. Mapping calls may stand elsewhere. */
+static bool is_chosen(const struct search *s, const struct sp_module *m)
+{
+	const char *object = s->c->object;
+
+	return !object || !strcmp(object, m->path) || !strcmp(object, base_name(m->path)) ||
+	       is_library_name(object, base_name(m->path)) ||
+	       (s->object_inode && s->object_inode == m->inode && s->object_dev == m->dev) ||
+	       (m->is_exe && !strncmp(object, "/proc/", 6) && !strcmp(base_name(object), "exe"));
 }
 
 static int modules_search(struct search *s, const struct sp_maps *maps, const struct sp_modules *mods, bool *ret_seen)
@@ -137,7 +171,7 @@ static int modules_search(struct search *s, const struct sp_maps *maps, const st
 	for (size_t i = 0; i < mods->nr; i++) {
 		const struct sp_module *m = &mods->list[i];
 		struct sp_elf *e = NULL;
-		bool chosen = is_chosen(s->c, m);
+		bool chosen = is_chosen(s, m);
 		if (m->is_vdso || !m->inode || is_linker(m))
 			continue;
 		*ret_seen |= chosen;
@@ -179,6 +213,7 @@ int sp_watch_functions(const struct sp_engine_config *c, const struct sp_maps *m
 	bool seen = false;
 	int err = names_make(&s.names, c->symbols_prefix);
 
+	identify_object(&s);
 	if (!err)
 		err = sp_proc_modules(c->target, maps, &mods);
 	if (!err)
