@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""seep record when it cannot end in peace: what was written until then is a recording."""
+import contextlib
+import json
+import os
+import signal
+
+from harness import check, check_equal, find_program, test, wait_until
+from tool import Tool, engine_args, find_through, totals, victim
+
+
+def record(env, v, path, *args):
+    return env.start(Tool, [env.path("seep"), "record", *engine_args(env), "-i", "100ms", "-o", path, *args, str(v.pid)])
+
+
+def report(env, path):
+    """The last look in a recording, and what is said of the file."""
+    t = env.start(Tool, [env.path("seep"), "report", "--json", "--older", "0", "--top", "0", path])
+    check_equal(t.wait(), 0, f"status of {t.describe()}")
+    return json.loads(t.out[-1]), t.stderr
+
+
+def size_of(path):
+    return os.path.getsize(path) if os.path.exists(path) else 0
+
+
+@test()
+def a_recorder_that_is_killed_leaves_what_it_saw(env):
+    v, path = victim(env, "deep20"), os.path.join(env.tmp, "killed.seep")
+    t = record(env, v, path).wait_attached()
+    v.command("go 100 5")
+    wait_until(lambda: size_of(path) and totals(find_through(report(env, path)[0], "chain01")) == (500, 5), "the blocks are in the file")
+    t.signal(signal.SIGKILL)
+    check_equal(t.wait(), -signal.SIGKILL, "status of the recorder")
+    last, said = report(env, path)
+    check_equal(totals(find_through(last, "chain01")), (500, 5), "what the file holds")
+    check("was cut off" in said, f"that the end is missing is said: {said!r}")
+    v.command("go 100 1")  # it lives
+
+
+@test(needs=["mount"])
+def a_full_disk_ends_a_recording_and_what_it_holds_is_good(env):
+    v, disk = victim(env, "deep20"), os.path.join(env.tmp, "disk")
+    os.mkdir(disk)
+    env.run([find_program("mount"), "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk])
+    env.stack.callback(env.run, [find_program("umount"), "-l", disk])
+    path = os.path.join(disk, "full.seep")
+    t = record(env, v, path).wait_attached()
+    v.command("go 100 5")
+    wait_until(lambda: size_of(path) and totals(find_through(report(env, path)[0], "chain01")) == (500, 5), "the blocks are in the file")
+    filler = os.open(os.path.join(disk, "filler"), os.O_WRONLY | os.O_CREAT)
+    env.stack.callback(os.close, filler)
+    with contextlib.suppress(OSError):
+        while os.write(filler, b"x" * 512):
+            pass
+    check_equal(t.wait(), 3, f"status of {t.describe()}")
+    check("No space left" in t.stderr, f"the reason: {t.stderr}")
+    check_equal(totals(find_through(report(env, path)[0], "chain01")), (500, 5), "what the file holds")
