@@ -223,9 +223,20 @@ static void say_suppressed(const struct sp_run *run)
 				r[i].blocks == 1 ? "" : "s", r[i].is_runtime ? "" : "leak:", r[i].pattern);
 }
 
+static enum sp_screen_answer on_event(enum sp_screen_event e, void *arg)
+{
+	struct sp_run *run = arg;
+
+	return run->event(e, run->take_arg);
+}
+
 static int run_session(struct sp_run *run, struct sp_why *why)
 {
-	struct sp_session_callbacks cb = {.report = on_report, .notice = on_notice, .arg = run};
+	struct sp_session_callbacks cb = {.report = on_report,
+					  .notice = on_notice,
+					  .event = run->event ? on_event : NULL,
+					  .key_fd = run->key_fd,
+					  .arg = run};
 	struct sp_suppress *suppress = NULL;
 	int err = open_suppressions(run, &suppress, why);
 

@@ -15,7 +15,9 @@ struct sp_run {
 	bool only_last; /* nothing is written before the last report */
 	int (*take)(const struct sp_view *v, void *arg, struct sp_why *why); /* instead of a writer */
 	void *take_arg;
-	struct sp_why take_why; /* why it could not */
+	enum sp_screen_answer (*event)(enum sp_screen_event e, void *take_arg); /* who draws; NULL: nobody */
+	int key_fd;                                                             /* with event */
+	struct sp_why take_why;                                                 /* why it could not */
 	/* What the session has to say; returns 0 or -errno of stdout. */
 	int (*talk)(const struct sp_run *run, enum sp_notice n, pid_t pid, const char *text);
 	const void *talk_arg;     /* the command's own */

@@ -153,7 +153,7 @@ static void swallow(void)
 }
 
 /* Waits for a key before its words disappear. True when we were told to end. */
-static bool wait_for_key(struct sp_terminal *t)
+static bool wait_for_key(struct sp_terminal *t, const char *name)
 {
 	static const int signals[] = {SIGTERM, SIGHUP, SIGINT};
 	struct pollfd key = {.fd = STDIN_FILENO, .events = POLLIN};
@@ -162,7 +162,8 @@ static bool wait_for_key(struct sp_terminal *t)
 	sigset_t set;
 
 	set_of(&set, signals, SP_ARRAY_SIZE(signals));
-	put("seep top: any key goes back to it\n");
+	put(name);
+	put(": any key goes back to it\n");
 	tcgetattr(STDIN_FILENO, &t->before);
 	raw(t);
 	tcflush(STDIN_FILENO, TCIFLUSH);
@@ -173,7 +174,7 @@ static bool wait_for_key(struct sp_terminal *t)
 	return is_over;
 }
 
-int sp_terminal_lend(struct sp_terminal *t, char *const argv[], bool *ret_is_over)
+int sp_terminal_lend(struct sp_terminal *t, char *const argv[], const char *name, bool *ret_is_over)
 {
 	sigset_t child, before;
 	pid_t pid = 0;
@@ -188,7 +189,7 @@ int sp_terminal_lend(struct sp_terminal *t, char *const argv[], bool *ret_is_ove
 	swallow();
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	if (!err && !*ret_is_over)
-		*ret_is_over = wait_for_key(t);
+		*ret_is_over = wait_for_key(t, name);
 	sp_terminal_enter(t);
 	return err;
 }

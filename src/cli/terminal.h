@@ -27,9 +27,9 @@ void sp_terminal_size(unsigned *ret_rows, unsigned *ret_columns);
 
 /*
  * Runs a program in our place, terminal and signals as we found them, and waits until it ends. Ctrl-C is for it alone.
- * *ret_is_over: we were asked to end meanwhile (SIGTERM, SIGHUP); then it was, too. -errno: it could not be started.
- * The signals that the caller waits for must be blocked.
+ * `name` is ours, for the words that tell how to come back. *ret_is_over: we were asked to end meanwhile (SIGTERM,
+ * SIGHUP); then it was, too. -errno: it could not be started. The signals that the caller waits for must be blocked.
  */
-int sp_terminal_lend(struct sp_terminal *t, char *const argv[], bool *ret_is_over);
+int sp_terminal_lend(struct sp_terminal *t, char *const argv[], const char *name, bool *ret_is_over);
 
 #endif

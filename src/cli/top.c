@@ -76,7 +76,7 @@ static enum sp_screen_answer trace(struct top *t)
 	bool is_over = false;
 
 	snprintf(pid, sizeof(pid), "%d", (int)t->keys.selected);
-	if (sp_terminal_lend(&t->terminal, argv, &is_over) < 0)
+	if (sp_terminal_lend(&t->terminal, argv, "seep top", &is_over) < 0)
 		return SP_SCREEN_REDRAW;
 	return is_over ? SP_SCREEN_END : SP_SCREEN_REDRAW;
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <sys/wait.h>
 
+#include "cli/live.h"
 #include "cli/run.h"
 
 static int init_gate(struct sp_run *run, const struct sp_args *args, struct sp_why *why)
@@ -31,6 +32,8 @@ static int init(struct sp_run *run, const struct sp_cli *cli, const struct sp_ar
 	err = sp_run_init(run, cli, args, why);
 	if (err)
 		return err;
+	if (!args->interval_ns)
+		run->session.interval_ns = (sp_live_is_wanted(args) ? 2 : 5) * 1000000000ull;
 	sp_run_set_format(run, args->json ? SP_REPORT_json : (enum sp_report_format)args->format->value);
 	if (args->list)
 		run->session.list = run->write == sp_report_memleak ? SP_LIST_ALL : SP_LIST_PATH;
@@ -62,12 +65,13 @@ static int run_trace(const struct sp_cli *cli, const struct sp_args *args)
 
 	if (init(&run, cli, args, &why) < 0)
 		return sp_cli_complain(cli, &why);
-	int status = sp_run_session(&run);
+	int status = sp_live_is_wanted(args) ? sp_live_run(&run, args) : sp_run_session(&run);
 	return args->fail_on_leak && status == SP_EXIT_DONE ? judge(&run) : status;
 }
 
 static const struct sp_example examples[] = {
-    {"redis-server", "a report every 5 seconds until Ctrl-C, the fastest growing call paths first"},
+    {"redis-server",
+     "on a terminal a screen, the fastest growing call paths first; in a pipe a report every 5 seconds"},
     {"1234 10 6", "process 1234, every 10 seconds, six reports"},
     {"--list --older 0 --sort size app", "with the address, size and age of each block, new ones too, largest first"},
     {"--json 1234 1 1 | jq .paths[0]", "for programs: one JSON object a report"},

@@ -88,6 +88,16 @@ static void put_place(struct sp_page *p, const char *place, unsigned room)
 	sp_page_put(p, SP_PAINT_DIM, text);
 }
 
+static void put_source(struct sp_page *p, const struct sp_frame *f)
+{
+	const char *text = p->source ? p->source(f, p->source_arg) : NULL;
+
+	if (!text)
+		return;
+	sp_out_pad(&p->out, p->indent + SP_FRAME_INDENT);
+	sp_out_printf(&p->out, "%6u | %s\n", f->line, text);
+}
+
 static void put_frame(struct sp_page *p, const struct sp_frame *f, unsigned column)
 {
 	char name_buf[32], place[PLACE_SIZE];
@@ -111,6 +121,7 @@ static void put_frame(struct sp_page *p, const struct sp_frame *f, unsigned colu
 		}
 	}
 	sp_out_puts(&p->out, "\n");
+	put_source(p, f);
 }
 
 void sp_page_frames(struct sp_page *p, const struct sp_view_path *path)

@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/*
- * seep top's screen. Its lines are written into memory first and then drawn over the old ones, each on a cleared line:
- * nothing flickers and nothing is left over. The sequences are ECMA-48's; whoever enters the screen has switched the
- * terminal's own wrapping off (cli/terminal.c), so a line that is too long is cut by the terminal.
- */
-#include <errno.h>
+/* seep top's screen: vmstat's line, the changes, the processes, the sentence, the keys. */
 #include <string.h>
 
 #include "report/report.h"
+#include "report/screen.h"
 #include "report/top.h"
 
 #define MAX_SENTENCE_LINES 5
@@ -16,14 +12,14 @@
 #define CHANGE_WIDTH 40
 
 struct page {
-	struct sp_out out; /* into memory */
+	struct sp_out *out; /* into memory */
 	const struct sp_top_view *v;
 	const struct sp_screen *s;
 };
 
 static void end_line(struct page *p)
 {
-	sp_out_puts(&p->out, "\n");
+	sp_out_puts(p->out, "\n");
 }
 
 /* ---- the parts ---- */
@@ -37,17 +33,17 @@ static void put_title(struct page *p)
 		 sp_text_duration(span, sizeof(span), p->v->span_ns + 500000000u), p->v->nr_processes,
 		 p->s->filter && *p->s->filter ? "; only " : "", p->s->filter ? p->s->filter : "",
 		 p->s->paused ? "; PAUSED" : "");
-	sp_out_paint(&p->out, p->s->colour, SP_PAINT_BOLD, text);
+	sp_out_paint(p->out, p->s->colour, SP_PAINT_BOLD, text);
 	end_line(p);
 }
 
 static void put_vmstat(struct page *p)
 {
 	for (unsigned i = 0; i < 2; i++) {
-		sp_top_put_heading(&p->out, i);
+		sp_top_put_heading(p->out, i);
 		end_line(p);
 	}
-	sp_top_put_line(&p->out, &p->v->line);
+	sp_top_put_line(p->out, &p->v->line);
 	end_line(p);
 }
 
@@ -57,14 +53,14 @@ static void put_changes(struct page *p)
 	const unsigned half = (SP_TOP_NR_CHANGES + 1) / 2;
 
 	for (unsigned i = 0; i < half; i++) {
-		sp_top_put_change(&p->out, p->v, i, p->s->colour);
+		sp_top_put_change(p->out, p->v, i, p->s->colour);
 		if (i + half < SP_TOP_NR_CHANGES && p->s->columns >= 2 * CHANGE_WIDTH) {
-			sp_out_puts(&p->out, " ");
-			sp_top_put_change(&p->out, p->v, i + half, p->s->colour);
+			sp_out_puts(p->out, " ");
+			sp_top_put_change(p->out, p->v, i + half, p->s->colour);
 		}
 		end_line(p);
 	}
-	sp_top_put_pressure(&p->out, p->v);
+	sp_top_put_pressure(p->out, p->v);
 	end_line(p);
 }
 
@@ -83,15 +79,15 @@ static void put_processes(struct page *p, unsigned room)
 
 	if (!room)
 		return;
-	sp_out_puts(&p->out, " ");
-	sp_top_put_columns(&p->out, p->v, p->s->columns - 1);
+	sp_out_puts(p->out, " ");
+	sp_top_put_columns(p->out, p->v, p->s->columns - 1);
 	end_line(p);
 	room--;
 	if (selected >= room)
 		first = selected - room + 1;
 	for (size_t i = first; i < p->v->nr_rows && i < first + room; i++) {
-		sp_out_puts(&p->out, i == selected ? ">" : " ");
-		sp_top_put_row(&p->out, p->v, &p->v->rows[i], p->s->columns - 1, p->s->colour);
+		sp_out_puts(p->out, i == selected ? ">" : " ");
+		sp_top_put_row(p->out, p->v, &p->v->rows[i], p->s->columns - 1, p->s->colour);
 		end_line(p);
 	}
 	for (size_t i = p->v->nr_rows - first; i < room; i++)
@@ -132,7 +128,7 @@ static void put_wrapped(struct page *p, const char *text)
 		size_t len = fitting(text, p->s->columns);
 
 		snprintf(line, sizeof(line), "%.*s", (int)len, text);
-		sp_out_paint(&p->out, p->s->colour, SP_PAINT_BOLD, line);
+		sp_out_paint(p->out, p->s->colour, SP_PAINT_BOLD, line);
 		end_line(p);
 		text += len;
 		text += strspn(text, " ");
@@ -142,12 +138,11 @@ static void put_wrapped(struct page *p, const char *text)
 static void put_foot(struct page *p)
 {
 	if (p->s->is_typing)
-		sp_out_printf(&p->out, "show only (Enter: done, Esc: everybody): %s_",
-			      p->s->filter ? p->s->filter : "");
+		sp_out_printf(p->out, "show only (Enter: done, Esc: everybody): %s_", p->s->filter ? p->s->filter : "");
 	else if (p->s->message)
-		sp_out_puts(&p->out, p->s->message);
+		sp_out_puts(p->out, p->s->message);
 	else
-		sp_out_printf(&p->out, "q quit  p pause  s order: %s  / only  up, down  Enter trace", p->s->sort);
+		sp_out_printf(p->out, "q quit  p pause  s order: %s  / only  up, down  Enter trace", p->s->sort);
 }
 
 static void put_all(struct page *p)
@@ -167,52 +162,15 @@ static void put_all(struct page *p)
 	put_foot(p);
 }
 
-/* ---- drawing ---- */
-
-/* On a screen that is too low the last lines matter most: the sentence and the keys. */
-static const char *skip_lines(const char *text, unsigned rows)
-{
-	unsigned nr = 1;
-
-	for (const char *s = text; *s; s++)
-		nr += *s == '\n';
-	for (; nr > rows; nr--)
-		text = strchr(text, '\n') + 1;
-	return text;
-}
-
-static void draw(struct sp_out *out, const char *text, unsigned rows)
-{
-	sp_out_puts(out, "\033[H");
-	for (text = skip_lines(text, rows); *text;) {
-		size_t len = strcspn(text, "\n");
-
-		/* Cleared first: behind a line as wide as the screen the cursor still stands on its last character. */
-		sp_out_puts(out, "\033[2K");
-		sp_out_write(out, text, len);
-		sp_out_puts(out, text[len] ? "\r\n" : "");
-		text += len + (text[len] == '\n');
-	}
-	sp_out_puts(out, "\033[J");
-}
-
 int sp_report_top_screen(FILE *stream, const struct sp_top_view *v, const struct sp_screen *s)
 {
-	struct sp_out out = {.stream = stream};
-	sp_autofree char *text = NULL;
-	size_t size = 0;
-	struct page p = {.v = v, .s = s};
-	int err;
+	struct sp_canvas canvas;
+	int err = sp_canvas_init(&canvas);
 
-	p.out.stream = open_memstream(&text, &size);
-	if (!p.out.stream)
-		return -ENOMEM;
-	put_all(&p);
-	err = sp_out_finish(&p.out);
-	if (fclose(p.out.stream) && !err)
-		err = -ENOMEM;
 	if (err)
 		return err;
-	draw(&out, text, s->rows ? s->rows : 1);
-	return sp_out_finish(&out);
+	put_all(&(struct page){.out = &canvas.out, .v = v, .s = s});
+	err = sp_canvas_draw(&canvas, stream, s->rows);
+	sp_canvas_done(&canvas);
+	return err;
 }

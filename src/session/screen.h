@@ -7,6 +7,7 @@ enum sp_screen_event {
 	SP_SCREEN_KEY,    /* something to read where keys come from */
 	SP_SCREEN_RESIZE, /* its size has changed, or it was somebody else's meanwhile */
 	SP_SCREEN_STOP,   /* we are asked to stop (SIGTSTP) */
+	SP_SCREEN_LAST,   /* it is over: a last report may come, and a second signal may end us before that */
 };
 
 enum sp_screen_answer {

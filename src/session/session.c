@@ -236,6 +236,8 @@ static int run_live(struct sp_session *s)
 		before = s->nr_reports;
 		r = live_turn(s, &goes_on);
 	}
+	if (s->cb->event)
+		(void)s->cb->event(SP_SCREEN_LAST, s->cb->arg);
 	if (r < 0)
 		return r;
 	if (s->has_ended && s->proc)

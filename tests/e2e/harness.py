@@ -199,6 +199,10 @@ class Env:
         self.stack.callback(proc.stop)
         return proc
 
+    def start_quiet(self, argv):
+        """A program that says things nobody wants to collect."""
+        return self.start(Proc, argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
     def run(self, argv, timeout=DEADLINE, **kwargs):
         """Runs a helper to its end; a failure of it fails the test."""
         done = subprocess.run([str(a) for a in argv], capture_output=True, timeout=timeout, text=True, **kwargs)

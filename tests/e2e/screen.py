@@ -3,6 +3,7 @@
 import os
 import shlex
 import subprocess
+import tempfile
 
 from harness import check, wait_until
 
@@ -12,7 +13,7 @@ class Screen:
 
     def __init__(self, env, argv, columns=80, rows=24, **variables):
         env.need("tmux")
-        self.socket = os.path.join(env.tmp, "tmux")
+        self.socket = os.path.join(tempfile.mkdtemp(dir=env.tmp), "tmux")  # a server that ends takes its socket with it
         words = [f"{k}={v}" for k, v in {"LANG": "C.UTF-8", **variables}.items()]
         command = " ".join(shlex.quote(str(w)) for w in ["env", *words, *argv])
         env.stack.callback(self._tmux, "kill-server", check_it=False)

@@ -276,11 +276,13 @@ struct drawer {
 
 static enum sp_screen_answer on_event(enum sp_screen_event e, void *arg)
 {
-	static const char *const names[] = {"KEY", "RESIZE", "STOP"};
+	static const char *const names[] = {"KEY", "RESIZE", "STOP", "LAST"};
 	struct drawer *d = arg;
 	eventfd_t value;
 
 	step(names[e]);
+	if (e == SP_SCREEN_LAST)
+		return SP_SCREEN_GO_ON;
 	if (e == SP_SCREEN_KEY)
 		assert_int_equal(eventfd_read(d->fd, &value), 0);
 	d->o->paused = false;
@@ -309,7 +311,7 @@ static void a_key_shows_the_same_look_again_or_ends(void **state)
 	(void)state;
 	o.interval_ns = 60ull * 1000 * MS;
 	run_drawn(&o, &d);
-	assert_string_equal(fake.log, OPENED WATCHING "refresh again KEY refresh again KEY KEY "
+	assert_string_equal(fake.log, OPENED WATCHING "refresh again KEY refresh again KEY KEY LAST "
 						      "read refresh last-report" CLOSED);
 }
 
@@ -324,7 +326,7 @@ static void a_paused_screen_gets_no_new_look_until_it_goes_on(void **state)
 	fake.signal = SIGWINCH;
 	run_drawn(&o, &d);
 	assert_string_equal(fake.log,
-			    OPENED WATCHING "refresh again RESIZE refresh again read refresh last-report" CLOSED);
+			    OPENED WATCHING "refresh again RESIZE refresh again read refresh last-report LAST" CLOSED);
 }
 
 static void every_failing_step_is_undone(void **state)
