@@ -29,8 +29,10 @@ enum {
 	STOP_ONE_NS = 10000000, /* for one thread to come to its stop */
 	POLL_NS = 20000,
 	LOOK_NS = 3000000, /* without an answer: where is it? */
-	PATIENCE_NS = 2000000000,
 };
+
+/* For the calls: the thread may have to wait for a CPU; it runs meanwhile. */
+#define PATIENCE_NS 10000000000ull
 
 /* include/uapi/linux/ptrace.h, since 5.13; not in every libc. */
 enum { GET_RSEQ_CONFIGURATION = 0x420f };

@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 
 enum { GOODBYE = 'q' };
-#define PATIENCE_NS 30000000000ull /* of one try */
+#define PATIENCE_NS 10000000000ull /* of one try */
 #define ALL_NS      600000000000ull
 
 struct sp_inject_guard {
@@ -63,7 +63,10 @@ static bool wait_for_word(void)
 	return n == 1 && c == GOODBYE;
 }
 
-/* True: nothing more to do. */
+/*
+ * True: there was nothing to do. What it took out is no sign of that: a call that was under way when we were killed may
+ * have made something since.
+ */
 static bool leave_once(struct sp_proc *p, const struct sp_inject_mark *owner)
 {
 	struct sp_inject_left left = {};
@@ -75,13 +78,13 @@ static bool leave_once(struct sp_proc *p, const struct sp_inject_mark *owner)
 	in->own_only = true;
 	int rc = sp_inject_leave(in, PATIENCE_NS, &left, NULL);
 	sp_inject_close(in);
-	return (rc == 0 && !left.nr_kept) || !sp_proc_is_alive(p);
+	return (rc == 0 && !left.nr_kept && !left.nr_patches && !left.nr_unmapped) || !sp_proc_is_alive(p);
 }
 
 /* Somebody may be in the way for a while: a debugger, a signal that stops the target, another guard. */
 static void leave(pid_t pid, uint64_t start_time, const struct sp_inject_mark *owner)
 {
-	enum { FIRST_NS = 20000000, LONGEST_NS = 1000000000 };
+	enum { FIRST_NS = 20000000, LONGEST_NS = 10000000000 };
 	uint64_t deadline = sp_inject_now_ns() + ALL_NS, wait = FIRST_NS;
 	struct sp_proc *p;
 

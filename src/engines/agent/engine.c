@@ -345,7 +345,7 @@ static void agent_wind_down(struct sp_engine *e)
 	if (!a->is_in || a->stay.has_left || sp_agent_stay_leave(&a->stay, &why))
 		return;
 	snprintf(text, sizeof(text),
-		 "the agent has stopped, but a thread is still inside: its code stays until seep "
+		 "the agent has stopped, but a thread is still inside: its code goes when that has left, or with seep "
 		 "detach %d",
 		 (int)sp_proc_pid(a->c.target));
 	say(a, text);

@@ -259,6 +259,21 @@ bool sp_agent_stay_leave(struct sp_agent_stay *s, struct sp_why *why)
 	return err == -ESRCH || (!err && !left.nr_kept) || !sp_proc_is_alive(s->c->target);
 }
 
+/* What could not be taken out (the target is stopped, a debugger has come) the guard takes out when it can. */
+static void end_guard(struct sp_agent_stay *s)
+{
+	struct sp_inject_leftovers found = {0};
+
+	if (!s->guard)
+		return;
+	bool is_left = sp_proc_is_alive(s->c->target) &&
+		       (sp_inject_leftovers_find(s->c->target, &found, NULL) || found.nr_regions || found.nr_patches);
+	if (is_left)
+		sp_inject_guard_hand_over(sp_take_ptr(s->guard));
+	else
+		sp_inject_guard_stop(sp_take_ptr(s->guard));
+}
+
 void sp_agent_stay_end(struct sp_agent_stay *s)
 {
 	sp_agent_ticker_stop(&s->ticker);
@@ -267,5 +282,5 @@ void sp_agent_stay_end(struct sp_agent_stay *s)
 	sp_agent_paths_done(&s->paths);
 	sp_watch_tables_done(&s->tables);
 	sp_agent_planted_done(&s->planted);
-	sp_inject_guard_stop(sp_take_ptr(s->guard));
+	end_guard(s);
 }
