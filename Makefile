@@ -35,7 +35,7 @@ e2e: all ## only the end-to-end tests
 	@SEEP_BUILD=$(BUILD) tests/e2e/run
 
 soak: all ## the storms that try to hurt a target, as long as they should be once before a release
-	@SEEP_BUILD=$(BUILD) SEEP_SOAK=1 tests/e2e/run -k '^harm\.'
+	@SEEP_BUILD=$(BUILD) SEEP_SOAK=1 tests/e2e/run -k '^(harm|harm_tool|reach)\.'
 
 kernels: all ## the demo under other kernels, in QEMU; fetches them from Debian
 	@SEEP_BUILD=$(BUILD) tests/kernels/run
