@@ -89,7 +89,7 @@ struct sp_agent_limits {
 #define SP_AGENT_MAX_NODES      (1u << 22)
 #define SP_AGENT_MIN_HASH_BITS  10
 #define SP_AGENT_FILTER_BITS    16
-#define SP_AGENT_RING_BITS      12
+#define SP_AGENT_RING_BITS      15
 
 /* Flags of the config. */
 enum {
