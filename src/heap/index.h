@@ -45,7 +45,9 @@ enum {
 
 /* What is known of the pages of one window, and whether it waits to be worked on. */
 struct sp_window {
-	uint64_t resident, away; /* a bit a page, once known */
+	uint64_t resident, away;        /* a bit a page, once known */
+	uint16_t grey_first, grey_last; /* while queued: no grey block is in other words of its nibbles */
+	uint8_t nr_grey;                /* blocks that became grey since it was queued, up to 255 */
 	bool is_known, is_queued;
 };
 

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { FEW = 6 }; /* grey blocks of a window that are read one by one: a read costs about as much as copying 20 KiB */
+enum { FEW = 6 }; /* blocks of a window that are read one by one: a read costs about as much as copying 20 KiB */
 
 int sp_marker_init(struct sp_marker *mk, struct sp_heap *h)
 {
@@ -45,15 +45,32 @@ void sp_marker_done(struct sp_marker *mk)
 
 /* ---- from a word to a block ---- */
 
+/* Words of nibbles in a whole window. */
+static uint64_t window_words(const struct sp_region *r)
+{
+	return r->shift ? (SP_WINDOW >> r->shift) / 16 : 1;
+}
+
 static void enqueue(struct sp_marker *mk, struct sp_region *r, uint64_t addr)
 {
 	size_t number = (size_t)((addr - r->base) / SP_WINDOW);
 	size_t region = (size_t)(r - sp_index_at(&mk->h->index, 0));
+	uint16_t word = r->shift ? (uint16_t)((((addr - r->base) >> r->shift) / 16) % window_words(r)) : 0;
+	struct sp_window *w = &r->windows[number];
 
-	if (r->windows[number].is_queued)
-		return;
-	r->windows[number].is_queued = true;
-	mk->queue[(mk->queue_first + mk->queue_nr++) % mk->queue_cap] = (uint64_t)region << 32 | number;
+	if (w == mk->now)
+		mk->fresh = addr;
+	if (!w->is_queued) {
+		w->is_queued = true;
+		w->grey_first = w->grey_last = word;
+		w->nr_grey = 0;
+		mk->queue[(mk->queue_first + mk->queue_nr++) % mk->queue_cap] = (uint64_t)region << 32 | number;
+	} else if (word < w->grey_first) {
+		w->grey_first = word;
+	} else if (word > w->grey_last) {
+		w->grey_last = word;
+	}
+	w->nr_grey += w->nr_grey < UINT8_MAX;
 }
 
 void sp_mark_grey(struct sp_marker *mk, const struct sp_extent *e, uint8_t code)
@@ -272,62 +289,62 @@ static void scan_block(struct sp_marker *mk, const struct sp_extent *e, const un
 
 /* ---- windows ---- */
 
-/* The words of nibbles of a window: [*first, *last). */
-static void window_words(const struct sp_region *r, size_t number, uint64_t *first, uint64_t *last)
+/* Takes the grey off the block at addr and looks at it. */
+static void scan_grey(struct sp_marker *mk, struct sp_region *r, uint64_t addr, const unsigned char *loaded,
+		      size_t number)
 {
-	uint64_t per_window = (SP_WINDOW >> r->shift) / 16;
-	uint64_t all = (((r->end - r->base) >> r->shift) + 15) / 16;
-
-	*first = number * per_window;
-	*last = *first + per_window < all ? *first + per_window : all;
-}
-
-static unsigned nr_grey(const struct sp_region *r, uint64_t first, uint64_t last)
-{
-	unsigned nr = 0;
-
-	for (uint64_t i = first; i < last; i++)
-		nr += nr_bits(r->nibbles[i] & SP_GREY_WORD);
-	return nr;
-}
-
-/* Takes the grey off the extent at nibble `bit` of a word and looks at its block. */
-static void scan_grey(struct sp_marker *mk, struct sp_region *r, uint64_t word, unsigned bit,
-		      const unsigned char *loaded, size_t number)
-{
-	uint64_t addr = r->base + ((word * 16 + bit / 4) << r->shift);
+	uint64_t granule = (addr - r->base) >> r->shift;
 	struct sp_extent e;
 
-	r->nibbles[word] &= ~((uint64_t)SP_CODE_GREY << (bit & ~3u));
+	r->nibbles[granule / 16] &= ~((uint64_t)SP_CODE_GREY << (granule % 16 * 4));
 	if (sp_region_extent(r, addr, &e))
 		scan_block(mk, &e, loaded, number);
 }
 
+/* A grey block of the window that is being worked on: the last one, else the first by address. 0: there is none. */
+static uint64_t next_grey(struct sp_marker *mk, const struct sp_region *r, struct sp_window *w, uint64_t first)
+{
+	uint64_t addr = mk->fresh;
+
+	mk->fresh = 0;
+	for (; !addr && w->grey_first <= w->grey_last; w->grey_first++) {
+		uint64_t grey = r->nibbles[first + w->grey_first] & SP_GREY_WORD;
+		if (!grey)
+			continue;
+		uint64_t granule = (first + w->grey_first) * 16 + (unsigned)__builtin_ctzll(grey) / 4;
+		return r->base + (granule << r->shift);
+	}
+	return addr;
+}
+
+static void process_many(struct sp_marker *mk, struct sp_region *r, size_t number)
+{
+	struct sp_window *w = &r->windows[number];
+	const unsigned char *loaded = NULL;
+	uint64_t addr;
+
+	mk->now = w;
+	while ((addr = next_grey(mk, r, w, number * window_words(r)))) {
+		if (w->nr_grey > FEW && !loaded) {
+			know_pages(mk, r, number);
+			load_pages(mk, r->base + (uint64_t)number * SP_WINDOW, ~(uint64_t)0, &w->resident, mk->window);
+			loaded = mk->window;
+		}
+		scan_grey(mk, r, addr, loaded, number);
+	}
+	mk->now = NULL;
+}
+
 static void process(struct sp_marker *mk, struct sp_region *r, size_t number)
 {
-	const unsigned char *loaded = NULL;
-	uint64_t first, last, before;
-	unsigned nr;
+	struct sp_extent e;
 
-	if (!r->shift) {
-		struct sp_extent e;
+	if (r->shift) {
+		process_many(mk, r, number);
+	} else {
 		r->code &= SP_CODE_MASK;
 		if (sp_region_extent(r, r->start, &e))
 			scan_block(mk, &e, NULL, 0);
-		r->windows[number].is_queued = false;
-		return;
-	}
-	window_words(r, number, &first, &last);
-	while ((nr = nr_grey(r, first, last))) {
-		if (nr > FEW && !loaded) {
-			know_pages(mk, r, number);
-			load_pages(mk, r->base + (uint64_t)number * SP_WINDOW, ~(uint64_t)0,
-				   &r->windows[number].resident, mk->window);
-			loaded = mk->window;
-		}
-		for (uint64_t word = first; word < last; word++)
-			while ((before = r->nibbles[word] & SP_GREY_WORD))
-				scan_grey(mk, r, word, (unsigned)__builtin_ctzll(before), loaded, number);
 	}
 	r->windows[number].is_queued = false;
 }

@@ -6,7 +6,8 @@
  * costs a system call. A pointer to an unreached block makes it grey and queues its window; a window that comes to its
  * turn has gathered many grey blocks by then, is read once, and its grey blocks are looked at until none is left. A
  * window with few of them is read block by block. The queue holds each window at most once, so nothing overflows
- * and no block is forgotten, whatever the shape of the graph.
+ * and no block is forgotten, whatever the shape of the graph. A list is the shape where each block makes one other
+ * grey: the block that was made grey last is looked at next, so that nobody searches for it.
  */
 #ifndef SEEP_HEAP_MARK_H
 #define SEEP_HEAP_MARK_H
@@ -35,6 +36,8 @@ struct sp_marker {
 	struct sp_region *last;
 	uint64_t *queue; /* of windows: number of the region << 32 | number of the window */
 	size_t queue_cap, queue_first, queue_nr;
+	const struct sp_window *now;    /* that is being worked on */
+	uint64_t fresh;                 /* the block in it that was made grey last, 0: none */
 	unsigned char *window, *stream; /* SP_WINDOW bytes each */
 };
 
