@@ -83,7 +83,7 @@ def keys_pause_sort_and_filter(env):
     s.keys("/").wait_text("show only")
     s.keys("h", "o", "g").wait_text("everybody): hog_")
     lines = s.keys("Enter").wait(lambda ls: "; only hog" in ls[0] and row_of(ls, h.pid), "only the one")
-    check(all("hog" in line for line in lines if re.match(r"[> ] *\d+ +[-+0]", line)), *lines)
+    check(all("hog" in line for line in lines if re.match(r"[> ] *\d+ +([-+]\d|0 .*[A-Z])", line)), *lines)
     s.keys("/", "Escape").wait(lambda ls: "; only" not in ls[0] and is_whole(ls, 80, 24), "everybody again")
 
 

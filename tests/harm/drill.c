@@ -177,7 +177,10 @@ static void wait_for_calls(struct drill *d)
 static int leave(struct drill *d)
 {
 	read_count(d);
-	return sp_inject_leave(d->in, PATIENCE_NS, &d->left, &d->why);
+	int rc = sp_inject_leave(d->in, PATIENCE_NS, &d->left, &d->why);
+	if (rc == 0 && d->left.nr_kept)
+		sp_inject_guard_hand_over(sp_take_ptr(d->guard));
+	return rc;
 }
 
 static int fail(struct drill *d, int rc)
