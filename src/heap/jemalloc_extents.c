@@ -184,32 +184,14 @@ static bool agree(struct je *je, uint64_t elem, uint64_t page, const struct edat
 	return sp_maps_find(je->src->maps, page) && sp_maps_find(je->src->maps, page + e->size - JE_PAGE);
 }
 
-/* The first element of the leaf that is not empty. */
-static bool first_elem(struct je *je, uint64_t leaf, uint64_t *ret_nr, uint64_t *ret)
-{
-	uint64_t words[JE_PAGE / 8];
-
-	for (uint64_t at = 0; at < JE_NODE_BYTES && je->pages_left; at += JE_PAGE, je->pages_left--) {
-		if (!sp_heap_get(je->r, leaf + at, words, sizeof(words)))
-			return false;
-		for (size_t i = 0; i < SP_ARRAY_SIZE(words); i++) {
-			if (!words[i])
-				continue;
-			*ret_nr = at / 8 + i;
-			*ret = words[i];
-			return true;
-		}
-	}
-	return false;
-}
-
 bool sp_je_is_root(struct je *je, uint64_t at, uint64_t leaf)
 {
 	const struct sp_mapping *m = sp_maps_find(je->src->maps, leaf);
 	uint64_t nr, elem;
 	struct edata e;
 
-	if (leaf % 64 || !m || !(m->prot & SP_PROT_W) || m->path[0] || !first_elem(je, leaf, &nr, &elem))
+	if (leaf % 64 || !m || !(m->prot & SP_PROT_W) || m->path[0] ||
+	    !sp_heap_first_word(je->r, leaf, JE_NODE_BYTES / 8, &je->pages_left, &nr, &elem))
 		return false;
 	for (size_t i = 0; i < SP_ARRAY_SIZE(LAYOUTS); i++) {
 		je->layout = &LAYOUTS[i];

@@ -22,6 +22,13 @@ struct sp_heap_reader;
 bool sp_heap_get(struct sp_heap_reader *r, uint64_t addr, void *buf, size_t len);
 bool sp_heap_get_u64(struct sp_heap_reader *r, uint64_t addr, uint64_t *ret);
 
+/*
+ * The first of `nr` words from `addr` on that is not 0, a page at a time: its number and its value. *pages_left bounds
+ * all such searches of a model. False: there is none, or it cannot be read.
+ */
+bool sp_heap_first_word(struct sp_heap_reader *r, uint64_t addr, uint64_t nr, uint64_t *pages_left, uint64_t *ret_nr,
+			uint64_t *ret);
+
 /* Forget what was read: memory that changes is to be read anew. */
 void sp_heap_reader_forget(struct sp_heap_reader *r);
 

@@ -150,3 +150,22 @@ bool sp_heap_get_u64(struct sp_heap_reader *r, uint64_t addr, uint64_t *ret)
 {
 	return sp_heap_get(r, addr, ret, sizeof(*ret));
 }
+
+bool sp_heap_first_word(struct sp_heap_reader *r, uint64_t addr, uint64_t nr, uint64_t *pages_left, uint64_t *ret_nr,
+			uint64_t *ret)
+{
+	uint64_t words[SP_PAGE / 8];
+
+	for (uint64_t at = 0; at < nr && *pages_left; at += SP_ARRAY_SIZE(words), --*pages_left) {
+		if (!sp_heap_get(r, addr + at * 8, words, sizeof(words)))
+			return false;
+		for (size_t i = 0; i < SP_ARRAY_SIZE(words); i++) {
+			if (!words[i])
+				continue;
+			*ret_nr = at + i;
+			*ret = words[i];
+			return true;
+		}
+	}
+	return false;
+}

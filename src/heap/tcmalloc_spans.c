@@ -72,25 +72,6 @@ static bool agree(struct tc *tc, uint64_t at, const struct span *s)
 	       sp_maps_find(tc->src->maps, ((s->first + s->pages) << tc->page_shift) - 1);
 }
 
-/* The first span that a leaf names. */
-static bool first_span(struct tc *tc, uint64_t leaf, uint64_t *ret_nr, uint64_t *ret)
-{
-	uint64_t words[TC_PAGE / 8], nr = leaf_mask(tc) + 1;
-
-	for (uint64_t at = 0; at < nr && tc->pages_left; at += SP_ARRAY_SIZE(words), tc->pages_left--) {
-		if (!sp_heap_get(tc->r, leaf + at * 8, words, sizeof(words)))
-			return false;
-		for (size_t i = 0; i < SP_ARRAY_SIZE(words); i++) {
-			if (!words[i])
-				continue;
-			*ret_nr = at + i;
-			*ret = words[i];
-			return true;
-		}
-	}
-	return false;
-}
-
 bool sp_tc_is_root(struct tc *tc, uint64_t at, uint64_t leaf)
 {
 	const struct sp_mapping *m = sp_maps_find(tc->src->maps, leaf);
@@ -99,7 +80,8 @@ bool sp_tc_is_root(struct tc *tc, uint64_t at, uint64_t leaf)
 
 	tc->page_shift = PAGE_SHIFTS[0];
 	if (leaf % 64 || !m || !(m->prot & SP_PROT_W) || (m->path[0] && m->path[0] != '[') ||
-	    !first_span(tc, leaf, &nr, &span) || span % 8 || !sp_heap_get(tc->r, span, &s, sizeof(s)))
+	    !sp_heap_first_word(tc->r, leaf, leaf_mask(tc) + 1, &tc->pages_left, &nr, &span) || span % 8 ||
+	    !sp_heap_get(tc->r, span, &s, sizeof(s)))
 		return false;
 	for (size_t i = 0; i < SP_ARRAY_SIZE(PAGE_SHIFTS); i++) {
 		tc->page_shift = PAGE_SHIFTS[i];
