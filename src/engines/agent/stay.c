@@ -19,35 +19,13 @@
 
 #include "engines/agent/impl.h"
 
-#define FIND_TRIES    50
-#define FIND_PAUSE_US 1000
-#define PATIENCE_NS   2000000000ull /* for threads that are in the allocator when we leave */
+#define PATIENCE_NS 2000000000ull /* for threads that are in the allocator when we leave */
 
 /* ---- before the way in ---- */
 
-/* Functions of a program that has just been started may have to be asked for until its libraries are mapped. */
-static int find_wants(const struct sp_engine_config *c, struct sp_maps *maps, struct sp_agent_wants *ret,
-		      struct sp_why *why)
+static int find_wants(const struct sp_engine_config *c, const struct sp_maps *maps, void *ret, struct sp_why *why)
 {
-	struct sp_why reason;
-	uint64_t hash = 0;
-	int err = -ENOENT;
-
-	for (int i = 0, same = 0; err == -ENOENT && i < FIND_TRIES && same < 3; i++) {
-		if (i)
-			usleep(FIND_PAUSE_US);
-		reason = (struct sp_why){0};
-		sp_maps_done(maps);
-		err = sp_proc_maps(c->target, maps, &reason);
-		if (err)
-			break;
-		same = maps->hash == hash ? same + 1 : 0;
-		hash = maps->hash;
-		err = sp_agent_wants_find(ret, c, maps, &reason);
-	}
-	if (err && why && !sp_why_is_set(why))
-		*why = reason;
-	return err;
+	return sp_agent_wants_find(ret, c, maps, why);
 }
 
 static void choose_rules(struct sp_agent_stay *s, const struct sp_agent_wants *w)
@@ -172,7 +150,7 @@ static int enter(struct sp_agent_stay *s, struct sp_agent_wants *w, const struct
 static int begin(struct sp_agent_stay *s, struct sp_maps *maps, struct sp_why *why)
 {
 	struct sp_agent_wants w;
-	int err = find_wants(s->c, maps, &w, why);
+	int err = sp_watch_find_mapped(s->c, maps, find_wants, &w, why);
 
 	if (err)
 		return err;

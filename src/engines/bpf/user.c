@@ -238,33 +238,18 @@ static int watch_execs(struct user *u, struct sp_why *why)
 	return u->skel->links.sp_exec ? 0 : sp_bpf_explain(-errno, "watch for execve", why);
 }
 
-/*
- * The mappings of the target and its allocator. A program that has just been started may have no libraries yet: as long
- * as its mappings change, it is asked again.
- */
+static int find(const struct sp_engine_config *c, const struct sp_maps *maps, void *ret, struct sp_why *why)
+{
+	return sp_bpf_functions_find(c, maps, ret, why);
+}
+
 static int find_functions(struct user *u, struct sp_maps *maps, struct sp_why *why)
 {
 	struct sp_bpf_functions f;
-	struct sp_why reason;
-	uint64_t hash = 0;
-	int err = -ENOENT;
+	int err = sp_watch_find_mapped(&u->c, maps, find, &f, why);
 
-	for (int i = 0, same = 0; err == -ENOENT && i < FIND_TRIES && same < 3; i++) {
-		if (i)
-			usleep(FIND_PAUSE_US);
-		reason = (struct sp_why){0};
-		sp_maps_done(maps);
-		err = sp_proc_maps(u->c.target, maps, &reason);
-		if (err)
-			break;
-		same = maps->hash == hash ? same + 1 : 0;
-		hash = maps->hash;
-		err = sp_bpf_functions_find(&u->c, maps, &f, &reason);
-	}
 	if (!err)
 		take_functions(u, &f);
-	else if (why && !sp_why_is_set(why))
-		*why = reason;
 	return err;
 }
 

@@ -14,6 +14,9 @@
 
 #include "engines/watch/watch.h"
 
+#define FIND_TRIES    50
+#define FIND_PAUSE_US 1000
+
 static const struct sp_watch_fn rows[SP_NR_FNS] = {
 #define ROW(id, symbol, kind, size_arg, where) [SP_FN_##id] = {symbol, kind, size_arg, where},
     SP_FNS(ROW)
@@ -241,4 +244,30 @@ uint64_t sp_watch_address(const struct sp_maps *maps, const struct sp_module *m,
 			return map->start + (file_offset - map->offset);
 	}
 	return 0;
+}
+
+/* ---- a program that has just been started ---- */
+
+int sp_watch_find_mapped(const struct sp_engine_config *c, struct sp_maps *maps, sp_watch_find *find, void *ret,
+			 struct sp_why *why)
+{
+	struct sp_why reason;
+	uint64_t hash = 0;
+	int err = -ENOENT;
+
+	for (int i = 0, same = 0; err == -ENOENT && i < FIND_TRIES && same < 3; i++) {
+		if (i)
+			usleep(FIND_PAUSE_US);
+		reason = (struct sp_why){0};
+		sp_maps_done(maps);
+		err = sp_proc_maps(c->target, maps, &reason);
+		if (err)
+			break;
+		same = maps->hash == hash ? same + 1 : 0;
+		hash = maps->hash;
+		err = find(c, maps, ret, &reason);
+	}
+	if (err && why && !sp_why_is_set(why))
+		*why = reason;
+	return err;
 }

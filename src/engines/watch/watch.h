@@ -46,6 +46,14 @@ typedef int sp_watch_take(const struct sp_watch_found *f, void *arg);
 sp_must_check int sp_watch_functions(const struct sp_engine_config *c, const struct sp_maps *maps, sp_watch_take *take,
 				     void *arg, char **ret_allocator, struct sp_why *why);
 
+/*
+ * The mappings of the target, and what `find` makes of them. A program that has just been started may have no libraries
+ * yet: while find says -ENOENT and the mappings change, both are asked again, some 50 ms in all.
+ */
+typedef int sp_watch_find(const struct sp_engine_config *c, const struct sp_maps *maps, void *ret, struct sp_why *why);
+sp_must_check int sp_watch_find_mapped(const struct sp_engine_config *c, struct sp_maps *maps, sp_watch_find *find,
+				       void *ret, struct sp_why *why);
+
 /* Where a function of the module is in the target; 0: that part of the file is not mapped as code. */
 uint64_t sp_watch_address(const struct sp_maps *maps, const struct sp_module *m, uint64_t file_offset);
 
