@@ -213,4 +213,13 @@ static inline void looks_equal(struct looks *a, struct looks *b)
 	free(b->maps);
 }
 
+/* What a test cannot go on without: its reason (i->why) is printed. */
+#define MUST(i, call)                                                                                                  \
+	do {                                                                                                           \
+		int must_rc = (call);                                                                                  \
+		if (must_rc < 0)                                                                                       \
+			print_error("%s: %d: %s\n", #call, must_rc, (i)->why.what);                                    \
+		assert_true(must_rc >= 0);                                                                             \
+	} while (0)
+
 #endif

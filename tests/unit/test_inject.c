@@ -12,14 +12,6 @@ struct into {
 	struct sp_why why;
 };
 
-#define MUST(i, call)                                                                                                  \
-	do {                                                                                                           \
-		int must_rc = (call);                                                                                  \
-		if (must_rc < 0)                                                                                       \
-			print_error("%s: %d: %s\n", #call, must_rc, (i)->why.what);                                    \
-		assert_true(must_rc >= 0);                                                                             \
-	} while (0)
-
 static void enter(struct into *i)
 {
 	const struct sp_inject_opts opts = {.max_pause_ns = 5000000000ull}; /* the machine may be busy */

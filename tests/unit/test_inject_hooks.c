@@ -25,14 +25,6 @@ struct hooked {
 	struct sp_why why;
 };
 
-#define MUST(i, call)                                                                                                  \
-	do {                                                                                                           \
-		int must_rc = (call);                                                                                  \
-		if (must_rc < 0)                                                                                       \
-			print_error("%s: %d: %s\n", #call, must_rc, (i)->why.what);                                    \
-		assert_true(must_rc >= 0);                                                                             \
-	} while (0)
-
 /* The target runs with the same libc file as we: where it is there. */
 static uint64_t libc_base(struct hooked *h, const char *path)
 {
