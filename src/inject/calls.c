@@ -275,6 +275,8 @@ static int refuse(struct sp_inject *in, int err, struct sp_why *why)
 {
 	if (err == ESRCH)
 		return sp_inject_refuse_gone(in, why);
+	if (err == EBUSY)
+		return sp_inject_refuse_turn(in, why);
 	if (err == EINTR)
 		return sp_why_set(why, SP_FAULT_TARGET, EINTR,
 				  "process %d did not finish the calls made for us: it is at a limit of memory, or a"
@@ -288,13 +290,11 @@ static int refuse(struct sp_inject *in, int err, struct sp_why *why)
  * The slack is the file's before and after. -EINTR: a handler has jumped out before signals were blocked, and nothing
  * was done; or the mailbox could not be made.
  */
-static int run(struct sp_inject *in, struct work *w)
+static int run_in_turn(struct sp_inject *in, struct work *w)
 {
 	enum { TRIES = 8 };
 
-	int rc = sp_slack_find(in, w->why);
-	if (rc == 0 && in->slack.is_used)
-		rc = sp_slack_restore(in);
+	int rc = sp_slack_need(in, w->why);
 	if (rc == 0)
 		rc = sp_inject_session(in, make_calls, w);
 	for (int i = 0; i < TRIES && rc == -EINTR; i++) {
@@ -305,6 +305,17 @@ static int run(struct sp_inject *in, struct work *w)
 	if (in->slack.is_used) {
 		int rc_back = sp_slack_restore(in);
 		rc = rc ? rc : rc_back == -EAGAIN ? 0 : rc_back; /* a later one may do it */
+	}
+	return rc;
+}
+
+static int run(struct sp_inject *in, struct work *w)
+{
+	int rc = sp_inject_turn_take(in);
+
+	if (rc == 0) {
+		rc = run_in_turn(in, w);
+		sp_inject_turn_give(in);
 	}
 	return rc < 0 ? refuse(in, -rc, w->why) : 0;
 }
@@ -340,13 +351,13 @@ static struct sp_stub mailbox_stub(struct sp_inject *in, struct sp_inject_call c
 				.traps = in->opts.is_held};
 }
 
-static int make_mailbox(struct sp_inject *in, struct sp_why *why)
+static int make_mailbox_in_turn(struct sp_inject *in, struct sp_why *why)
 {
 	struct sp_inject_call calls[3];
 	struct sp_inject_mark mark;
 	struct sp_maps maps;
 
-	int rc = sp_slack_find(in, why);
+	int rc = sp_slack_need(in, why);
 	if (rc == 0)
 		rc = sp_proc_maps(in->p, &maps, why);
 	if (rc < 0)
@@ -361,6 +372,17 @@ static int make_mailbox(struct sp_inject *in, struct sp_why *why)
 	rc = sp_inject_write(in, (sp_raddr){at}, &mark, sizeof(mark));
 	in->mailbox = at;
 	return rc < 0 ? refuse(in, -rc, why) : 0;
+}
+
+static int make_mailbox(struct sp_inject *in, struct sp_why *why)
+{
+	int rc = sp_inject_turn_take(in); /* the place is free until it is taken */
+
+	if (rc < 0)
+		return refuse(in, -rc, why);
+	rc = make_mailbox_in_turn(in, why);
+	sp_inject_turn_give(in);
+	return rc;
 }
 
 int sp_inject_drop_mailbox(struct sp_inject *in)

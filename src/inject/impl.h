@@ -20,7 +20,9 @@ struct sp_slack {
 struct sp_inject {
 	struct sp_proc *p;
 	pid_t pid;
-	int memfd; /* /proc/PID/mem, read and write */
+	int memfd;         /* /proc/PID/mem, read and write */
+	int turnfd;        /* /proc/PID, locked while it is our turn */
+	unsigned nr_turns; /* taken and not given back */
 	struct sp_inject_opts opts;
 	struct sp_slack slack;
 	uint64_t mailbox; /* 0: none */
@@ -38,12 +40,24 @@ void sp_inject_fill_owner(struct sp_inject_mark *ret);
 uint64_t sp_inject_now_ns(void);
 void sp_inject_sleep_ns(uint64_t ns);
 
+/* ---- turns (turn.c) ---- */
+
+/*
+ * Waits until nobody else of us changes the target; may be taken again by who has it. -EBUSY: somebody does not end.
+ * Whatever is written into code, and whoever is sent there, has it from before the first byte to after the last.
+ */
+sp_must_check int sp_inject_turn_take(struct sp_inject *in);
+void sp_inject_turn_give(struct sp_inject *in);
+
+/* Others may have it for this long. Only where nothing of ours is under way. */
+sp_must_check int sp_inject_turn_pass(struct sp_inject *in, uint64_t ns);
+
 /* ---- ptrace sessions (session.c) ---- */
 
 /*
  * Runs fn in a thread of its own, with a real-time priority where that is allowed, and returns what it returned. When
- * that thread ends the kernel lets go of all that it traced, whatever state it was left in. A held target: runs it
- * here.
+ * that thread ends the kernel lets go of all that it traced, whatever state it was left in. It is our turn meanwhile.
+ * A held target: runs it here.
  */
 int sp_inject_session(struct sp_inject *in, int (*fn)(struct sp_inject *in, void *arg), void *arg);
 
@@ -93,6 +107,7 @@ int sp_task_look(struct sp_inject *in, struct sp_task *t);
 
 int sp_inject_refuse_ptrace(struct sp_inject *in, int err, struct sp_why *why);
 int sp_inject_refuse_gone(struct sp_inject *in, struct sp_why *why);
+int sp_inject_refuse_turn(struct sp_inject *in, struct sp_why *why); /* of sp_inject_turn_take() */
 int sp_inject_refuse_write(struct sp_inject *in, int err, struct sp_why *why);
 int sp_inject_no_memory(struct sp_why *why);
 
@@ -111,7 +126,11 @@ ssize_t sp_inject_read_some(struct sp_inject *in, uint64_t addr, void *buf, size
 
 /* ---- the stub's place (slack.c) ---- */
 
-int sp_slack_find(struct sp_inject *in, struct sp_why *why);
+/*
+ * A place that has the file's bytes now, whatever it had when it was looked for. In our turn. -ENOSPC: there is none;
+ * -EAGAIN: a thread is in ours still.
+ */
+int sp_slack_need(struct sp_inject *in, struct sp_why *why);
 
 /* Puts the file's bytes back as soon as the thread has left. 0; -EAGAIN: it has not for a while. */
 int sp_slack_restore(struct sp_inject *in);

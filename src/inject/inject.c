@@ -36,9 +36,11 @@ int sp_inject_open(struct sp_proc *p, const struct sp_inject_opts *opts, struct 
 	if (!in->opts.max_pause_ns)
 		in->opts.max_pause_ns = SP_INJECT_MAX_PAUSE_NS;
 	in->memfd = sp_proc_open_file(p, "mem", O_RDWR);
-	if (in->memfd < 0) {
-		int rc = in->memfd == -ENOENT ? sp_inject_refuse_gone(in, why)
-					      : sp_inject_refuse_ptrace(in, -in->memfd, why);
+	in->turnfd = in->memfd < 0 ? in->memfd : sp_proc_open_file(p, ".", O_RDONLY | O_DIRECTORY);
+	if (in->turnfd < 0) {
+		int rc = in->turnfd == -ENOENT ? sp_inject_refuse_gone(in, why)
+					       : sp_inject_refuse_ptrace(in, -in->turnfd, why);
+		sp_close_p(&in->memfd);
 		free(in);
 		return rc;
 	}
@@ -56,6 +58,7 @@ void sp_inject_close(struct sp_inject *in)
 	if (in->slack.is_used)
 		(void)sp_slack_restore(in);
 	sp_inject_guard_stop(in->guard);
+	sp_close_p(&in->turnfd);
 	sp_close_p(&in->memfd);
 	free(in);
 }

@@ -221,7 +221,7 @@ static int leave(struct leave *l, uint64_t patience_ns, struct sp_why *why)
 	return l->is_out ? unmap_all(l, why) : 0;
 }
 
-int sp_inject_leave(struct sp_inject *in, uint64_t patience_ns, struct sp_inject_left *ret, struct sp_why *why)
+static int leave_in_turn(struct sp_inject *in, uint64_t patience_ns, struct sp_inject_left *ret, struct sp_why *why)
 {
 	struct leave l = {.in = in};
 
@@ -242,5 +242,16 @@ int sp_inject_leave(struct sp_inject *in, uint64_t patience_ns, struct sp_inject
 	sp_maps_done(&l.maps);
 	if (rc == 0)
 		*ret = l.left;
+	return rc;
+}
+
+int sp_inject_leave(struct sp_inject *in, uint64_t patience_ns, struct sp_inject_left *ret, struct sp_why *why)
+{
+	int rc = sp_inject_turn_take(in);
+
+	if (rc < 0)
+		return sp_inject_refuse_ptrace(in, -rc, why);
+	rc = leave_in_turn(in, patience_ns, ret, why);
+	sp_inject_turn_give(in);
 	return rc;
 }

@@ -59,7 +59,7 @@ static int probe(struct sp_inject *in, struct sp_why *why)
 	if (sp_proc_tid_status(in->p, in->pid, "x86_Thread_features", features, sizeof(features)) &&
 	    strstr(features, "shstk"))
 		return refuse_shadow_stack(in, why);
-	int rc = sp_slack_find(in, why);
+	int rc = sp_slack_need(in, why);
 	return rc ? rc : sp_inject_session(in, try_thread, why);
 }
 
@@ -70,7 +70,13 @@ int sp_inject_probe(struct sp_proc *p, struct sp_why *why)
 	int rc = sp_inject_open(p, NULL, &in, why);
 	if (rc < 0)
 		return rc;
-	rc = probe(in, why);
+	rc = sp_inject_turn_take(in); /* who traces it then is none of us */
+	if (rc < 0) {
+		rc = sp_inject_refuse_ptrace(in, -rc, why);
+	} else {
+		rc = probe(in, why);
+		sp_inject_turn_give(in);
+	}
 	sp_inject_close(in);
 	return rc;
 }

@@ -17,6 +17,16 @@ int sp_inject_refuse_gone(struct sp_inject *in, struct sp_why *why)
 			  (int)in->pid);
 }
 
+int sp_inject_refuse_turn(struct sp_inject *in, struct sp_why *why)
+{
+	int rc = sp_why_set(why, SP_FAULT_TARGET, EBUSY, "another run of seep is at work in process %d and does not end",
+			    (int)in->pid);
+
+	sp_why_hint(why, "/proc/locks names who holds the lock on /proc/%d; try again, or watch from outside: --engine bpf",
+		    (int)in->pid);
+	return rc;
+}
+
 int sp_inject_refuse_write(struct sp_inject *in, int err, struct sp_why *why)
 {
 	if (err == ESRCH)
@@ -83,6 +93,8 @@ int sp_inject_refuse_ptrace(struct sp_inject *in, int err, struct sp_why *why)
 	}
 	if (err == ESRCH)
 		return sp_inject_refuse_gone(in, why);
+	if (err == EBUSY)
+		return sp_inject_refuse_turn(in, why);
 	rc = sp_why_set(why, SP_FAULT_TARGET, err, "cannot enter process %d: ptrace: %s", (int)in->pid, strerror(err));
 	if (err == EPERM)
 		sp_why_hint(why, "ptrace is forbidden here (kernel.yama.ptrace_scope, a security module, or a"

@@ -80,14 +80,12 @@ void sp_inject_session_wait_released(pid_t tid)
 		sp_inject_sleep_ns(POLL_NS);
 }
 
-int sp_inject_session(struct sp_inject *in, int (*fn)(struct sp_inject *in, void *arg), void *arg)
+static int run_in_thread(struct sp_inject *in, int (*fn)(struct sp_inject *in, void *arg), void *arg)
 {
 	struct session s = {.in = in, .fn = fn, .arg = arg};
 	sigset_t all, before;
 	pthread_t thread;
 
-	if (in->opts.is_held)
-		return fn(in, arg);
 	sigfillset(&all); /* no handler of the program that we are part of runs in it */
 	int err = pthread_sigmask(SIG_SETMASK, &all, &before);
 	if (err)
@@ -101,4 +99,16 @@ int sp_inject_session(struct sp_inject *in, int (*fn)(struct sp_inject *in, void
 		return -err;
 	sp_inject_session_wait_released(s.tid);
 	return s.rc;
+}
+
+int sp_inject_session(struct sp_inject *in, int (*fn)(struct sp_inject *in, void *arg), void *arg)
+{
+	if (in->opts.is_held)
+		return fn(in, arg);
+	int rc = sp_inject_turn_take(in);
+	if (rc < 0)
+		return rc;
+	rc = run_in_thread(in, fn, arg);
+	sp_inject_turn_give(in);
+	return rc;
 }

@@ -46,8 +46,12 @@ static int read_file(const struct sp_elf *e, uint64_t offset, struct sp_slack *s
 	return n < 0 ? (int)n : 0;
 }
 
-/* A larger place in this module than *best, with what the file has there. */
-static void look_at(struct sp_inject *in, const struct sp_maps *maps, const struct sp_module *m, struct sp_slack *best)
+/*
+ * A larger place in this module than *best, with what the file has there. *ret_is_taken: in another one somebody has
+ * put something.
+ */
+static void look_at(struct sp_inject *in, const struct sp_maps *maps, const struct sp_module *m, struct sp_slack *best,
+		    bool *ret_is_taken)
 {
 	uint8_t now[sizeof(best->file)];
 	struct sp_elf *e;
@@ -63,8 +67,12 @@ static void look_at(struct sp_inject *in, const struct sp_maps *maps, const stru
 		const struct sp_mapping *map = sp_maps_find(maps, s.addr);
 		if (!map || read_file(e, map->offset + (s.addr - map->start), &s) < 0)
 			continue;
-		if (sp_inject_read(in, s.addr, now, s.bytes) == 0 && !memcmp(now, s.file, s.bytes))
+		if (sp_inject_read(in, s.addr, now, s.bytes) < 0)
+			continue;
+		if (!memcmp(now, s.file, s.bytes))
 			*best = s;
+		else
+			*ret_is_taken = true;
 	}
 	sp_elf_close(e);
 }
@@ -78,13 +86,12 @@ static int refuse(struct sp_inject *in, struct sp_why *why)
 	return rc;
 }
 
-int sp_slack_find(struct sp_inject *in, struct sp_why *why)
+/* -ENOSPC: there is none, or (*ret_is_taken) none now. */
+static int find(struct sp_inject *in, bool *ret_is_taken, struct sp_why *why)
 {
 	struct sp_modules modules;
 	struct sp_maps maps;
 
-	if (in->slack.addr)
-		return 0;
 	int rc = sp_proc_maps(in->p, &maps, why);
 	if (rc < 0)
 		return rc;
@@ -95,10 +102,10 @@ int sp_slack_find(struct sp_inject *in, struct sp_why *why)
 	}
 	for (size_t i = 0; i < modules.nr && in->slack.bytes < sizeof(in->slack.file); i++)
 		if (!modules.list[i].is_vdso)
-			look_at(in, &maps, &modules.list[i], &in->slack);
+			look_at(in, &maps, &modules.list[i], &in->slack, ret_is_taken);
 	sp_modules_done(&modules);
 	sp_maps_done(&maps);
-	return in->slack.addr ? 0 : refuse(in, why);
+	return in->slack.addr ? 0 : -ENOSPC;
 }
 
 static int put_back(struct sp_inject *in)
@@ -148,4 +155,31 @@ int sp_slack_restore(struct sp_inject *in)
 	}
 	sp_maps_done(&maps);
 	return in->slack.is_used ? rc : 0;
+}
+
+/* A run that was killed in the middle may have left its stub where ours was before. */
+static bool is_as_in_file(struct sp_inject *in)
+{
+	uint8_t now[sizeof(in->slack.file)];
+
+	return in->slack.addr && sp_inject_read(in, in->slack.addr, now, in->slack.bytes) == 0 &&
+	       !memcmp(now, in->slack.file, in->slack.bytes);
+}
+
+int sp_slack_need(struct sp_inject *in, struct sp_why *why)
+{
+	enum { TRIES = 100, BETWEEN_NS = 20000000 };
+	int rc = in->slack.is_used ? sp_slack_restore(in) : 0;
+
+	if (rc < 0 || is_as_in_file(in))
+		return rc;
+	in->slack = (struct sp_slack){};
+	bool is_taken = false;
+	rc = find(in, &is_taken, why);
+	for (int i = 0; i < TRIES && rc == -ENOSPC && is_taken; i++) {
+		rc = sp_inject_turn_pass(in, BETWEEN_NS); /* to the guard of that run */
+		if (rc == 0)
+			rc = find(in, &is_taken, why);
+	}
+	return rc == -ENOSPC ? refuse(in, why) : rc;
 }

@@ -298,9 +298,18 @@ int sp_inject_snapshot_take(struct sp_inject *in, struct sp_inject_snapshot **re
 	if (in->opts.is_held)
 		return sp_why_set(why, SP_FAULT_OURS, EINVAL, "no snapshot of a program that has not begun");
 	int rc = in->guard ? 0 : sp_inject_guard_start(in->p, &in->guard, why);
+	if (rc < 0)
+		return rc;
+	rc = sp_inject_turn_take(in);
+	if (rc < 0)
+		return sp_inject_refuse_ptrace(in, -rc, why);
+	rc = sp_inject_need_mailbox(in, why);
 	if (rc == 0)
-		rc = sp_inject_need_mailbox(in, why);
-	return rc ? rc : take_once(in, ret, why);
+		rc = sp_slack_need(in, why);
+	if (rc == 0)
+		rc = take_once(in, ret, why);
+	sp_inject_turn_give(in);
+	return rc;
 }
 
 const struct sp_inject_threads *sp_inject_snapshot_threads(const struct sp_inject_snapshot *s)
@@ -330,13 +339,27 @@ int sp_inject_snapshot_dirfd(const struct sp_inject_snapshot *s)
 	return s->dirfd;
 }
 
-/* Has the target wait for this child of its own; only for one that sends no SIGCHLD, whatever the number was. */
+/*
+ * Has the target wait for this child of its own; only for one that sends no SIGCHLD, whatever the number was. One that
+ * the kernel kills because we were is not dead at once.
+ */
 static int reap(struct sp_inject *in, int64_t inner_pid)
 {
+	enum { TRIES = 40, FIRST_NS = 1000000, LONGEST_NS = 50000000 };
 	struct sp_inject_call call = {.nr = sp_inject_arch.nr_wait4,
 				      .args = {(uint64_t)inner_pid, 0, WNOHANG | __WCLONE, 0}};
+	uint64_t wait = FIRST_NS;
+	int rc = 0;
 
-	return inner_pid > 0 && inner_pid <= PID_MAX ? sp_inject_calls(in, &call, 1, NULL) : 0;
+	if (inner_pid <= 0 || inner_pid > PID_MAX)
+		return 0;
+	for (int i = 0; i < TRIES && rc == 0 && call.ret == 0; i++) {
+		if (i)
+			sp_inject_sleep_ns(wait);
+		wait = i && wait < LONGEST_NS ? wait * 2 : wait;
+		rc = sp_inject_calls(in, &call, 1, NULL);
+	}
+	return rc;
 }
 
 int sp_snapshot_reap_orphan(struct sp_inject *in, uint64_t mailbox)
