@@ -12,7 +12,7 @@
 
 #include "truth.h"
 
-enum { EACH = 12, MMAPPED = 300 << 10, HUGE = 64 << 20, MAX_THREADS = 8 };
+enum { EACH = 40, MMAPPED = 300 << 10, HUGE = 64 << 20, MAX_THREADS = 8 };
 
 struct node {
 	struct node *a, *b;
@@ -297,7 +297,7 @@ static void go(unsigned nr_threads)
 int main(int argc, char **argv)
 {
 	unsigned nr_threads = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 0) : 0;
-	char line[VICTIM_LINE];
+	char line[VICTIM_LINE] = {}; /* a word half written over an old pointer would be one */
 
 	static void *first; /* an allocator that was never called has no heap to look into */
 

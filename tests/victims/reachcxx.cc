@@ -89,7 +89,7 @@ VICTIM_NOINLINE static void make_held()
 
 int main()
 {
-	char line[VICTIM_LINE];
+	char line[VICTIM_LINE] = {}; // a word half written over an old pointer would be one
 
 	victim_ready();
 	while (victim_command(line, sizeof(line))) {
