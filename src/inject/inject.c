@@ -53,11 +53,12 @@ void sp_inject_close(struct sp_inject *in)
 {
 	if (!in)
 		return;
-	if (in->mailbox)
-		(void)sp_inject_drop_mailbox(in);
-	if (in->slack.is_used)
-		(void)sp_slack_restore(in);
-	sp_inject_guard_stop(in->guard);
+	bool is_left = in->mailbox && sp_inject_drop_mailbox(in) < 0;
+	is_left |= in->slack.is_used && sp_slack_restore(in) < 0;
+	if (is_left)
+		sp_inject_guard_hand_over(in->guard);
+	else
+		sp_inject_guard_stop(in->guard);
 	sp_close_p(&in->turnfd);
 	sp_close_p(&in->memfd);
 	free(in);

@@ -213,7 +213,8 @@ void sp_inject_guard_stop(struct sp_inject_guard *g);
 
 /*
  * We could not leave (another tracer came, the target is stopped): it does as soon as that is possible, for ten
- * minutes, whether we live on or not. It is our child: when we live on we reap it some day. NULL is fine.
+ * minutes, whether we live on or not. Only after sp_inject_close(): it begins at once. It is our child: when we live
+ * on we reap it some day. NULL is fine.
  */
 void sp_inject_guard_hand_over(struct sp_inject_guard *g);
 

@@ -54,6 +54,7 @@ struct drill {
 	pid_t pid;
 	struct sp_inject_opts opts;
 	bool has_no_guard, passes;
+	bool is_left; /* something stayed: the guard takes it out when we have let go */
 	uint64_t calls; /* to wait for */
 	struct sp_proc *p;
 	struct sp_inject *in;
@@ -131,7 +132,10 @@ static void end(struct drill *d)
 	sp_inject_hooks_free(d->hooks);
 	sp_inject_close(d->in);
 	sp_proc_close(d->p);
-	sp_inject_guard_stop(d->guard);
+	if (d->is_left)
+		sp_inject_guard_hand_over(d->guard);
+	else
+		sp_inject_guard_stop(d->guard);
 	d->hooks = NULL;
 	d->in = NULL;
 	d->p = NULL;
@@ -178,14 +182,12 @@ static int leave(struct drill *d)
 {
 	read_count(d);
 	int rc = sp_inject_leave(d->in, PATIENCE_NS, &d->left, &d->why);
-	if (rc == 0 && d->left.nr_kept)
-		sp_inject_guard_hand_over(sp_take_ptr(d->guard));
+	d->is_left = rc < 0 || d->left.nr_kept;
 	return rc;
 }
 
 static int fail(struct drill *d, int rc)
 {
-	sp_inject_guard_hand_over(sp_take_ptr(d->guard));
 	printf("failed %d: %s\n", rc, d->why.what);
 	if (d->why.hint[0])
 		printf("hint: %s\n", d->why.hint);
