@@ -16,14 +16,6 @@ struct checking {
 	int status;
 };
 
-static void say(const char *text, void *arg)
-{
-	const struct sp_cli *cli = arg;
-
-	if (isatty(STDERR_FILENO))
-		fprintf(stderr, "%s: %s\n", cli->program, text);
-}
-
 static int status_of(const struct sp_check *c)
 {
 	if (sp_check_has_leak(c))
@@ -88,7 +80,7 @@ static int run_check(const struct sp_cli *cli, const struct sp_args *args)
 	struct sp_why why = {0};
 	struct sp_cli talker = *cli;
 
-	if (init(&c, cli, args, &why) < 0 || sp_check_new(&c.scan, say, &talker, &c.checker, &why) < 0)
+	if (init(&c, cli, args, &why) < 0 || sp_check_new(&c.scan, sp_cli_say, &talker, &c.checker, &why) < 0)
 		return sp_cli_complain(cli, &why);
 	/* A name is resolved once: scans and watch are of one process. */
 	snprintf(c.pid, sizeof(c.pid), "%d", (int)sp_check_pid(c.checker));

@@ -10,6 +10,12 @@
 
 #include "cli/command.h"
 
+void sp_cli_say(const char *text, void *cli)
+{
+	if (isatty(STDERR_FILENO))
+		fprintf(stderr, "%s: %s\n", ((const struct sp_cli *)cli)->program, text);
+}
+
 int sp_cli_complain(const struct sp_cli *cli, const struct sp_why *why)
 {
 	fflush(stdout);

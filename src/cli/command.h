@@ -32,8 +32,8 @@ struct sp_command {
 };
 
 extern const struct sp_command sp_command_trace, sp_command_top, sp_command_shm, sp_command_kernel, sp_command_memleak,
-    sp_command_help, sp_command_scan, sp_command_check, sp_command_map, sp_command_record, sp_command_report,
-    sp_command_diff, sp_command_detach;
+    sp_command_help, sp_command_scan, sp_command_check, sp_command_why, sp_command_map, sp_command_record,
+    sp_command_report, sp_command_diff, sp_command_detach;
 
 /* "seep" itself: options before the command, no run. */
 extern const struct sp_command sp_command_seep;
@@ -49,6 +49,9 @@ const char *sp_command_guess(const char *name);
 
 /* What `called` --help prints. Errors stay in the stream. */
 void sp_command_help_text(FILE *out, const struct sp_command *c, const char *called);
+
+/* What a person at a terminal should know meanwhile, a line on stderr; `cli` is a struct sp_cli. */
+void sp_cli_say(const char *text, void *cli);
 
 /* One line on stderr: "seep: what; hint". Returns the exit status of the fault. */
 int sp_cli_complain(const struct sp_cli *cli, const struct sp_why *why);

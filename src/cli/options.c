@@ -50,6 +50,7 @@ static const struct sp_choice scan_formats[] = {
 /*                               type             field                           min  max  unit  choices */
 #define FLAG(f)                SP_OPT_FLAG, FIELD(bool, f), 0, 0, 0, NULL
 #define U64(f, min, max)       SP_OPT_U64, FIELD(uint64_t, f), min, max, 0, NULL
+#define ADDRESS(f)             SP_OPT_ADDRESS, FIELD(uint64_t, f), 0, 0, 0, NULL
 #define BYTES(f, min)          SP_OPT_BYTES, FIELD(uint64_t, f), min, UINT64_MAX, 0, NULL
 #define MAYBE(f, min)          SP_OPT_MAYBE, FIELD(uint64_t, f), min, 1ull << 40, 0, NULL
 #define DURATION(f, min, unit) SP_OPT_DURATION, FIELD(uint64_t, f), min, 365 * NS_PER_DAY, unit, NULL
@@ -65,7 +66,8 @@ static const struct sp_choice scan_formats[] = {
 #define MAP         SP_FOR_MAP
 #define S           SP_FOR_SCAN
 #define C           SP_FOR_CHECK
-#define ALL         (SP_FOR_SEEP | S | C | T | K | M | SHM | TOP | MAP | R | P | D | SP_FOR_DETACH | SP_FOR_HELP)
+#define W           SP_FOR_WHY
+#define ALL         (SP_FOR_SEEP | S | C | W | T | K | M | SHM | TOP | MAP | R | P | D | SP_FOR_DETACH | SP_FOR_HELP)
 #define R           SP_FOR_RECORD
 #define P           SP_FOR_REPORT
 #define D           SP_FOR_DIFF
@@ -79,8 +81,10 @@ const struct sp_opt sp_opts[] = {
     {"PID|NAME", "PID|NAME", 0, STRING(target), NULL, T | R, ATTACH_WORD,
      "the process to watch, or the name of its program"},
     {"PID|NAME", "PID|NAME", 0, STRING(target), NULL, MAP, WORD, "the process to look at, or the name of its program"},
-    {"PID|NAME", "PID|NAME", 0, STRING(target), NULL, S | C, WORD,
+    {"PID|NAME", "PID|NAME", 0, STRING(target), NULL, S | C | W, WORD,
      "the process to look into, or the name of its program"},
+    {"ADDRESS", "ADDRESS", 0, ADDRESS(address), NULL, W, WORD,
+     "an address in the block, as seep scan --list and seep trace --list print them: hexadecimal, 0x or not"},
     {"PID|NAME", "PID|NAME", 0, STRING(target), NULL, SP_FOR_DETACH, WORD, "the process, or the name of its program"},
     {"FILE|PID", "FILE|PID", 0, STRING(target), NULL, P, WORD, "a recording, or a process to watch for a while"},
     {"FILE", "FILE", 0, STRING(target), NULL, D, WORD, "a recording"},
@@ -146,6 +150,7 @@ const struct sp_opt sp_opts[] = {
     {"list", NULL, 'a', FLAG(list), NULL, S, 0, "print the address of every block"},
     {"top", "N", 'T', U64(top, 0, 1000000), "20", C, 0, "how many call paths and kinds of blocks to print; 0: all"},
     {"top", "N", 'T', U64(top, 0, 1000000), "20", S, 0, "how many kinds of blocks to print; 0: all"},
+    {"top", "N", 'T', U64(top, 0, 100), "5", W, 0, "how many chains to print, each through another holder; 0: 100"},
     {"top", "N", 'T', U64(top, 0, 1000000), "10", T | K | M | P | D, 0, "how many call paths to print; 0: all"},
     {"verbose", NULL, 'v', FLAG(list), NULL, MAP, 0, "print each mapping, too: what it is and whose"},
     {"no-heap", NULL, 0, FLAG(no_heap), NULL, MAP, 0, "do not look inside the heap: quicker, reads none of its memory"},
@@ -180,16 +185,16 @@ const struct sp_opt sp_opts[] = {
      "had "
      "not freed when it ended, or with CMD's own status when that is not 0"},
     {"show-pc", NULL, 0, FLAG(show_pc), NULL, M, 0, "print the address of each frame, as newer bcc does"},
-    {"json", NULL, 0, FLAG(json), NULL, T | K | S | C | SHM | TOP | MAP | P | D, 0,
+    {"json", NULL, 0, FLAG(json), NULL, T | K | S | C | W | SHM | TOP | MAP | P | D, 0,
      "print each report as one JSON object on one line"},
     {"format", "FORMAT", 0, CHOICE(format, scan_formats), "text", S, 0,
      "how to print it; lsan and valgrind as those tools do, for programs that read them"},
     {"format", "FORMAT", 0, CHOICE(format, formats), "text", T | P, 0,
      "how to print a report; folded (for flame graphs), pprof and html (a page for a browser) hold every call path, "
      "and only of the last report"},
-    {"color", "WHEN", 0, CHOICE(color, colors), "auto", T | K | S | C | P | D | TOP | MAP, 0,
+    {"color", "WHEN", 0, CHOICE(color, colors), "auto", T | K | S | C | W | P | D | TOP | MAP, 0,
      "colours; auto: on a terminal, unless NO_COLOR is set"},
-    {"debuginfod", NULL, 0, FLAG(debuginfod), NULL, T | R | P | C, 0,
+    {"debuginfod", NULL, 0, FLAG(debuginfod), NULL, T | R | P | C | W, 0,
      "ask the servers in DEBUGINFOD_URLS for missing debug information"},
     {"growth", NULL, 0, FLAG(growth), NULL, T, 0,
      "watch what makes the process itself larger: mmap(), mremap() and sbrk() by call path, malloc's own calls, too; "
@@ -197,18 +202,20 @@ const struct sp_opt sp_opts[] = {
      "munmap() gives back is taken off. Cheap, for these calls are rare; with --resident, how much of it is in memory"},
     {"resident", NULL, 0, FLAG(resident), NULL, T | M | S, 0,
      "tell how much of each call path is in physical memory; what was allocated and never touched is not"},
-    {"no-lines", NULL, 0, FLAG(no_lines), NULL, T | R | P | C, 0, "functions only, no source lines: cheaper"},
+    {"no-lines", NULL, 0, FLAG(no_lines), NULL, T | R | P | C | W, 0, "functions only, no source lines: cheaper"},
 
     /* how to look */
     {"once", NULL, 0, FLAG(once), NULL, S, 0,
      "one scan instead of two that must agree; a block on its way from one place to another may then be called leaked"},
-    {"no-snapshot", NULL, 0, FLAG(no_snapshot), NULL, S | C, 0,
+    {"no-snapshot", NULL, 0, FLAG(no_snapshot), NULL, S | C | W, 0,
      "read the process while it runs instead of a copy-on-write snapshot; what it changes meanwhile may be wrong"},
-    {"max-pause", "TIME", 0, DURATION(max_pause_ns, NS_PER_MS, 0), "500ms", S | C, 0,
+    {"max-pause", "TIME", 0, DURATION(max_pause_ns, NS_PER_MS, 0), "500ms", S | C | W, 0,
      "for how long the process may be stopped at most; when that is not enough for a snapshot, it is read while it "
      "runs"},
     {"max-memory", "BYTES", 0, BYTES(max_memory, 1 << 20), NULL, S | C, 0,
      "how much memory seep itself may use for it; default: a tenth of the heap, at least 64M"},
+    {"max-memory", "BYTES", 0, BYTES(max_memory, 1 << 20), "1G", W, 0,
+     "how much memory seep itself may use for it: some 24 bytes a block"},
 
     /* how to watch */
     {"engine", "ENGINE", 'e', CHOICE(engine, engines), "auto", T | K | M | R | P | C, 0,

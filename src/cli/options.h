@@ -24,6 +24,7 @@ enum sp_for {
 	SP_FOR_DIFF = 1 << 12,
 	SP_FOR_MAP = 1 << 15,
 	SP_FOR_DETACH = 1 << 13,
+	SP_FOR_WHY = 1 << 16,
 };
 
 /* One word that an option of type SP_OPT_CHOICE may have. */
@@ -43,7 +44,7 @@ struct sp_args {
 	bool batch, growth, no_heap, fail_on_leak, plain;
 	const char *target, *second, *command, *object, *symbols_prefix, *replay, *topic, *filter, *output,
 	    *suppressions;
-	uint64_t interval_ns, count;
+	uint64_t interval_ns, count, address;
 	uint64_t older_ns, top, min_size, max_size, sample_rate, max_blocks, max_paths;
 	uint64_t sample_bytes, for_ns, max_pause_ns, max_memory, max_file, from_ns, to_ns, fail_over;
 	const struct sp_choice *sort, *engine, *color, *format, *table;
@@ -53,6 +54,7 @@ struct sp_args {
 enum sp_opt_type {
 	SP_OPT_FLAG,     /* bool, no argument */
 	SP_OPT_U64,      /* uint64_t in [min, max] */
+	SP_OPT_ADDRESS,  /* uint64_t, not 0; hexadecimal with or without 0x */
 	SP_OPT_BYTES,    /* uint64_t in [min, max], with K, M, G, T */
 	SP_OPT_MAYBE,    /* the same, but --name alone is good, too: `def` is what it means, not a default */
 	SP_OPT_DURATION, /* uint64_t nanoseconds in [min, max], with ns, us, ms, s, m, h, d */

@@ -7,14 +7,6 @@
 #include "report/scan.h"
 #include "session/scan.h"
 
-static void say(const char *text, void *arg)
-{
-	const struct sp_cli *cli = arg;
-
-	if (isatty(STDERR_FILENO))
-		fprintf(stderr, "%s: %s\n", cli->program, text);
-}
-
 static int check(const struct sp_cli *cli, const struct sp_args *args, struct sp_why *why)
 {
 	if (args->target)
@@ -58,7 +50,7 @@ static int run_scan(const struct sp_cli *cli, const struct sp_args *args)
 	struct sp_cli talker = *cli;
 	int status;
 
-	if (check(cli, args, &why) < 0 || sp_scan_run(&o, say, &talker, &store, &scan, &why) < 0)
+	if (check(cli, args, &why) < 0 || sp_scan_run(&o, sp_cli_say, &talker, &store, &scan, &why) < 0)
 		return sp_cli_complain(cli, &why);
 	int err = write_scan(args, &scan);
 	status = status_of(&scan);

@@ -74,6 +74,8 @@ int sp_text_to_duration(const char *text, uint64_t unit_ns, uint64_t min, uint64
 static const char *what_it_is_not(const struct sp_opt *o)
 {
 	switch (o->type) {
+	case SP_OPT_ADDRESS:
+		return "an address (as 0x55d0c0ffee10)";
 	case SP_OPT_BYTES:
 	case SP_OPT_MAYBE:
 		return "a size (as 4096, 64K or 2M)";
@@ -106,6 +108,19 @@ static const char *bound(const struct sp_opt *o, uint64_t value, char *buf, size
 	return buf;
 }
 
+/* Not 0, and no address of a process is 0. */
+static int read_address(const char *text, uint64_t *ret)
+{
+	static const char hex[] = "0123456789abcdefABCDEF";
+	const char *digits = text[0] == '0' && (text[1] == 'x' || text[1] == 'X') ? text + 2 : text;
+	size_t len = strspn(digits, hex);
+
+	if (!len || len > 16 || digits[len])
+		return -EINVAL;
+	*ret = strtoull(digits, NULL, 16);
+	return *ret ? 0 : -EINVAL;
+}
+
 static int refuse_number(const struct sp_opt *o, const char *text, int err, struct sp_why *why)
 {
 	char min[32], max[32];
@@ -124,6 +139,8 @@ static int store_number(const struct sp_opt *o, const char *text, uint64_t *fiel
 
 	if (o->type == SP_OPT_U64)
 		err = sp_text_to_u64(text, o->min, o->max, field);
+	else if (o->type == SP_OPT_ADDRESS)
+		err = read_address(text, field);
 	else if (o->type == SP_OPT_BYTES || o->type == SP_OPT_MAYBE)
 		err = sp_text_to_bytes(text, o->min, o->max, field);
 	else

@@ -85,33 +85,52 @@ static void mark_threads(struct sp_marker *mk)
 	uint64_t dtv;
 
 	for (size_t i = 0; i < src->nr_threads; i++) {
-		sp_mark_good_word(mk, src->threads[i].sp);
-		sp_mark_good_word(mk, src->threads[i].fs);
+		sp_mark_good_word(mk, src->threads[i].sp, SP_HEAP_AT_THREADS + i);
+		sp_mark_good_word(mk, src->threads[i].fs, SP_HEAP_AT_THREADS + i);
 		if (src->threads[i].fs && sp_heap_get_u64(mk->h->reader, src->threads[i].fs + 8, &dtv))
-			sp_mark_good_word(mk, dtv);
+			sp_mark_good_word(mk, dtv, src->threads[i].fs + 8);
 	}
 }
 
-static int mark_roots(struct sp_marker *mk)
+/* Words outside memory: the threads' come first. */
+static void mark_outside(struct sp_marker *mk, enum sp_roots which)
+{
+	const struct sp_heap_source *src = mk->h->src;
+	size_t nr = 0;
+
+	for (size_t i = 0; i < src->nr_threads; i++)
+		if (src->threads[i].first + src->threads[i].nr > nr)
+			nr = src->threads[i].first + src->threads[i].nr;
+	if (nr > src->nr_words)
+		nr = src->nr_words;
+	if (which & SP_ROOTS_STACKS)
+		sp_mark_words(mk, src->words, nr, SP_HEAP_AT_WORDS);
+	if ((which & SP_ROOTS_LASTING) && src->nr_words > nr)
+		sp_mark_words(mk, src->words + nr, src->nr_words - nr, SP_HEAP_AT_WORDS + nr * sizeof(*src->words));
+}
+
+int sp_mark_roots(struct sp_marker *mk, enum sp_roots which)
 {
 	struct sp_vec roots;
-	int rc = sp_roots_find(mk->h, &roots);
+	int rc = sp_roots_find(mk->h, which, &roots);
 
 	if (rc < 0)
 		return rc;
-	mk->phase = SP_PHASE_REACH;
-	mark_threads(mk);
-	sp_mark_words(mk, mk->h->src->words, mk->h->src->nr_words);
+	if (which & SP_ROOTS_LASTING)
+		mark_threads(mk);
+	mark_outside(mk, which);
 	for (size_t i = 0; i < roots.nr; i++)
 		mark_root(mk, sp_vec_at(&roots, struct sp_root, i));
-	mark_gaps(mk);
-	sp_mark_drain(mk);
+	if (which & SP_ROOTS_LASTING)
+		mark_gaps(mk);
 	sp_vec_done(&roots);
 	return 0;
 }
 
 static void classify(struct sp_marker *mk)
 {
+	sp_mark_drain(mk);
+
 	mk->phase = SP_PHASE_POSSIBLE;
 	sp_mark_each(mk, SP_CODE_MAYBE, to_possible);
 	sp_mark_drain(mk);
@@ -140,8 +159,9 @@ int sp_heap_mark(struct sp_heap *h, struct sp_why *why)
 	if (h->is_marked)
 		return 0;
 	int rc = sp_marker_init(&mk, h);
+	mk.phase = SP_PHASE_REACH;
 	if (rc == 0)
-		rc = mark_roots(&mk);
+		rc = sp_mark_roots(&mk, SP_ROOTS_ALL);
 	if (rc == 0) {
 		classify(&mk);
 		h->is_marked = true;

@@ -28,6 +28,8 @@ static int walk_others(struct sp_glibc *g, const struct sp_glibc_main *m, uint64
 
 	for (unsigned i = 0; i < nr; i++) {
 		int rc = sp_glibc_walk_arena(g, m, arenas[i]);
+		if (rc == 0)
+			rc = sp_glibc_own_words(g, arenas[i]);
 		if (rc < 0)
 			return rc;
 	}
@@ -46,7 +48,7 @@ static int walk_all(struct sp_glibc *g)
 	for (unsigned i = 0; i < g->nr_mains && rc == 0; i++) {
 		rc = sp_glibc_walk_main(g, &g->mains[i]);
 		if (rc == 0)
-			rc = sp_glibc_own_words(g, &g->mains[i]);
+			rc = sp_glibc_own_words(g, g->mains[i].bins);
 		if (rc == 0)
 			rc = walk_others(g, &g->mains[i], arenas);
 	}

@@ -98,10 +98,11 @@ bool sp_glibc_leads_to(struct sp_glibc *g, uint64_t first, uint64_t top, uint64_
 sp_must_check int sp_glibc_walk_main(struct sp_glibc *g, const struct sp_glibc_main *m);
 
 /*
- * Tells the top and the bins of a main arena, which lie in libc's data, as the allocator's own. A chunk begins 8 bytes
- * before the end of the block in front of it: as roots they would be pointers into the middle of blocks in use.
+ * Tells the top and the bins of an arena, which lie in libc's data or in front of its chunks, as the allocator's own. A
+ * chunk begins 8 bytes before the end of the block in front of it: as roots they would be pointers into the middle of
+ * blocks in use.
  */
-sp_must_check int sp_glibc_own_words(struct sp_glibc *g, const struct sp_glibc_main *m);
+sp_must_check int sp_glibc_own_words(struct sp_glibc *g, uint64_t bins);
 sp_must_check int sp_glibc_walk_arena(struct sp_glibc *g, const struct sp_glibc_main *m, uint64_t bins);
 
 /* ---- glibc_mmap.c: chunks with a mapping of their own ---- */

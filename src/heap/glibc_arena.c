@@ -128,10 +128,10 @@ int sp_glibc_walk_main(struct sp_glibc *g, const struct sp_glibc_main *m)
 	return rc < 0 ? rc : 0;
 }
 
-int sp_glibc_own_words(struct sp_glibc *g, const struct sp_glibc_main *m)
+int sp_glibc_own_words(struct sp_glibc *g, uint64_t bins)
 {
 	const struct sp_heap_region r = {
-	    .start = m->bins - GLIBC_TOP, .end = m->bins + (uint64_t)GLIBC_NR_BINS * 16, .granule = 8};
+	    .start = bins - GLIBC_TOP, .end = bins + (uint64_t)GLIBC_NR_BINS * 16, .granule = 8};
 	int rc = sp_heap_add_region(g->sink, &r);
 
 	if (rc == 0)

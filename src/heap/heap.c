@@ -166,16 +166,26 @@ int sp_heap_for_each(const struct sp_heap *h, sp_heap_block_fn fn, void *arg)
 	return 0;
 }
 
-bool sp_heap_find(const struct sp_heap *h, uint64_t addr, struct sp_heap_block *ret)
+bool sp_heap_at(const struct sp_heap *h, uint64_t addr, struct sp_heap_block *ret)
 {
 	struct sp_region *r = sp_index_region(&h->index, addr);
 	struct sp_extent e;
 
-	if (!r || !sp_region_extent(r, addr, &e) || !sp_code_is_used(e.code))
+	if (!r || !sp_region_extent(r, addr, &e))
 		return false;
 	if (addr != e.start && addr - e.start >= sp_extent_usable(&e))
 		return false;
 	*ret = block_of(h, &e);
+	return true;
+}
+
+bool sp_heap_find(const struct sp_heap *h, uint64_t addr, struct sp_heap_block *ret)
+{
+	struct sp_heap_block b;
+
+	if (!sp_heap_at(h, addr, &b) || b.class == SP_HEAP_FREE)
+		return false;
+	*ret = b;
 	return true;
 }
 

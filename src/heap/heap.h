@@ -159,6 +159,56 @@ typedef int (*sp_heap_block_fn)(const struct sp_heap_block *b, void *arg);
 int sp_heap_for_each(const struct sp_heap *h, sp_heap_block_fn fn, void *arg);
 bool sp_heap_find(const struct sp_heap *h, uint64_t addr, struct sp_heap_block *ret);
 
+/* The same for anything that begins in an allocator's memory: free and internal pieces have the class FREE. */
+bool sp_heap_at(const struct sp_heap *h, uint64_t addr, struct sp_heap_block *ret);
+
+/* ---- who points to a block ---- */
+
+/*
+ * Where a pointer stands that is not in memory: source->words[(at - SP_HEAP_AT_WORDS) / 8], or what a thread is known
+ * by (stack pointer, control block): source->threads[at - SP_HEAP_AT_THREADS].
+ */
+#define SP_HEAP_AT_WORDS   ((uint64_t)1 << 62)
+#define SP_HEAP_AT_THREADS ((uint64_t)1 << 61)
+
+/* A pointer and the block that it leads to. */
+struct sp_heap_step {
+	uint64_t at; /* where it stands: in a root, or in the block of the step before; 0: nothing points to `block` */
+	uint64_t to; /* its value: in `block` */
+	struct sp_heap_block block;
+};
+
+enum { SP_HEAP_CHAIN_STEPS = 32 };
+
+/* From a root, or from a block that nothing points to, to the block that was asked for, which is the last step's. */
+struct sp_heap_chain {
+	uint64_t nr_left_out; /* steps before steps[SP_HEAP_CHAIN_STEPS / 2] that there is no room for */
+	unsigned nr;
+	struct sp_heap_step steps[SP_HEAP_CHAIN_STEPS];
+};
+
+struct sp_heap_holders {
+	unsigned nr_chains;
+	uint64_t nr_pointers; /* that were found to lead to the block, also from places whose chains are not told */
+};
+
+/*
+ * The shortest chains that lead to a block that sp_heap_mark() has judged, at most `max`, each through another holder.
+ * Chains from what lasts (variables, thread-local ones, what the kernel keeps) come before those from stacks and
+ * registers, and blocks are reached through what lasts where they can be. Of a leaked block: chains from blocks that
+ * nothing points to; when it is one of those, the ring that leads back to it, if it is in one. Costs some 24 bytes of
+ * our memory for each block in use. -ENOMEM, -ENOSPC.
+ */
+sp_must_check int sp_heap_holders(struct sp_heap *h, const struct sp_heap_block *b, struct sp_heap_chain *ret_chains,
+				  unsigned max, struct sp_heap_holders *ret, struct sp_why *why);
+
+/*
+ * Where the root stands that a shortest chain to each block begins at, as in sp_heap_step.at; 0: no root leads to it.
+ * ret_at[i] is for the block that begins at addrs[i].
+ */
+sp_must_check int sp_heap_roots_of(struct sp_heap *h, const uint64_t *addrs, size_t nr, uint64_t *ret_at,
+				   struct sp_why *why);
+
 void sp_heap_lost(const struct sp_heap *h, struct sp_heap_lost *ret);
 
 /* Bytes of our own memory in use for this heap. */

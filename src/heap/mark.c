@@ -7,8 +7,6 @@
 #include <errno.h>
 #include <string.h>
 
-enum { FEW = 6 }; /* blocks of a window that are read one by one: a read costs about as much as copying 20 KiB */
-
 int sp_marker_init(struct sp_marker *mk, struct sp_heap *h)
 {
 	size_t nr_windows = 0;
@@ -118,7 +116,7 @@ static void reach(struct sp_marker *mk, const struct sp_extent *e, uint64_t ptr,
 		sp_region_set(e->region, e->start, SP_CODE_MAYBE);
 }
 
-static void visit(struct sp_marker *mk, uint64_t ptr)
+static void visit(struct sp_marker *mk, uint64_t ptr, uint64_t at)
 {
 	struct sp_extent e;
 
@@ -149,23 +147,30 @@ static void visit(struct sp_marker *mk, uint64_t ptr)
 		if (code == SP_CODE_MAYBE || code == SP_CODE_UNREACHED)
 			sp_mark_grey(mk, &e, SP_CODE_INDIRECT);
 		return;
+	case SP_PHASE_TRAIL:
+		sp_trail_take(mk, &e, ptr, at, false);
+		return;
 	}
 }
 
-void sp_mark_words(struct sp_marker *mk, const uint64_t *words, size_t nr)
+void sp_mark_words(struct sp_marker *mk, const uint64_t *words, size_t nr, uint64_t at)
 {
 	const struct sp_index *x = &mk->h->index;
 
 	for (size_t i = 0; i < nr; i++)
 		if (sp_index_may_have(x, words[i]))
-			visit(mk, words[i]);
+			visit(mk, words[i], at + i * sizeof(*words));
 }
 
-void sp_mark_good_word(struct sp_marker *mk, uint64_t word)
+void sp_mark_good_word(struct sp_marker *mk, uint64_t word, uint64_t at)
 {
 	struct sp_extent e;
 
-	if (sp_index_may_have(&mk->h->index, word) && block_at(mk, word, &e))
+	if (!sp_index_may_have(&mk->h->index, word) || !block_at(mk, word, &e))
+		return;
+	if (mk->phase == SP_PHASE_TRAIL)
+		sp_trail_take(mk, &e, word, at, true);
+	else
 		reach(mk, &e, word, true);
 }
 
@@ -231,7 +236,7 @@ static void visit_loaded(struct sp_marker *mk, const unsigned char *buf, uint64_
 			end = to;
 		if (resident >> page & 1)
 			sp_mark_words(mk, (const uint64_t *)(const void *)(buf + (from - base)),
-				      (size_t)(end - from) / 8);
+				      (size_t)(end - from) / 8, from);
 		from = base + (page + 1) * SP_PAGE;
 	}
 }
@@ -268,8 +273,7 @@ static void scan_part(struct sp_marker *mk, struct sp_region *r, size_t number, 
 	visit_loaded(mk, loaded, base, w->resident, from, to);
 }
 
-/* A whole block; the part in window `number` is at `loaded` unless that is NULL. */
-static void scan_block(struct sp_marker *mk, const struct sp_extent *e, const unsigned char *loaded, size_t number)
+void sp_mark_block(struct sp_marker *mk, const struct sp_extent *e, const unsigned char *loaded, size_t number)
 {
 	struct sp_region *r = e->region;
 	uint64_t from = e->start, end = from + sp_extent_usable(e);
@@ -289,6 +293,13 @@ static void scan_block(struct sp_marker *mk, const struct sp_extent *e, const un
 
 /* ---- windows ---- */
 
+const unsigned char *sp_mark_load(struct sp_marker *mk, struct sp_region *r, size_t number)
+{
+	know_pages(mk, r, number);
+	load_pages(mk, r->base + (uint64_t)number * SP_WINDOW, ~(uint64_t)0, &r->windows[number].resident, mk->window);
+	return mk->window;
+}
+
 /* Takes the grey off the block at addr and looks at it. */
 static void scan_grey(struct sp_marker *mk, struct sp_region *r, uint64_t addr, const unsigned char *loaded,
 		      size_t number)
@@ -298,7 +309,7 @@ static void scan_grey(struct sp_marker *mk, struct sp_region *r, uint64_t addr, 
 
 	r->nibbles[granule / 16] &= ~((uint64_t)SP_CODE_GREY << (granule % 16 * 4));
 	if (sp_region_extent(r, addr, &e))
-		scan_block(mk, &e, loaded, number);
+		sp_mark_block(mk, &e, loaded, number);
 }
 
 /* A grey block of the window that is being worked on: the last one, else the first by address. 0: there is none. */
@@ -325,11 +336,8 @@ static void process_many(struct sp_marker *mk, struct sp_region *r, size_t numbe
 
 	mk->now = w;
 	while ((addr = next_grey(mk, r, w, number * window_words(r)))) {
-		if (w->nr_grey > FEW && !loaded) {
-			know_pages(mk, r, number);
-			load_pages(mk, r->base + (uint64_t)number * SP_WINDOW, ~(uint64_t)0, &w->resident, mk->window);
-			loaded = mk->window;
-		}
+		if (w->nr_grey > SP_WINDOW_FEW && !loaded)
+			loaded = sp_mark_load(mk, r, number);
 		scan_grey(mk, r, addr, loaded, number);
 	}
 	mk->now = NULL;
@@ -344,7 +352,7 @@ static void process(struct sp_marker *mk, struct sp_region *r, size_t number)
 	} else {
 		r->code &= SP_CODE_MASK;
 		if (sp_region_extent(r, r->start, &e))
-			scan_block(mk, &e, NULL, 0);
+			sp_mark_block(mk, &e, NULL, 0);
 	}
 	r->windows[number].is_queued = false;
 }

@@ -21,7 +21,11 @@ enum sp_phase {
 	SP_PHASE_INDIRECT,  /* from leaked blocks: MAYBE -> INDIRECT */
 	SP_PHASE_RING,      /* from one block of a ring: the same, and LEAKED -> INDIRECT */
 	SP_PHASE_SPARE,     /* from blocks that were not leaked after all: LEAKED, INDIRECT -> REACHED */
+	SP_PHASE_TRAIL,     /* trail.c: changes no code, sp_trail_take() hears of each pointer */
 };
+
+/* Blocks of a window that are read one by one: a read costs about as much as copying 20 KiB. */
+enum { SP_WINDOW_FEW = 6 };
 
 /* A stretch of roots. */
 struct sp_root {
@@ -44,15 +48,21 @@ struct sp_marker {
 sp_must_check int sp_marker_init(struct sp_marker *mk, struct sp_heap *h);
 void sp_marker_done(struct sp_marker *mk);
 
-/* Every word of a stretch of memory, of a list. */
+/* Every word of a stretch of memory, of a list; the list's words stand at `at` and behind it. */
 void sp_mark_range(struct sp_marker *mk, uint64_t start, uint64_t end);
-void sp_mark_words(struct sp_marker *mk, const uint64_t *words, size_t nr);
+void sp_mark_words(struct sp_marker *mk, const uint64_t *words, size_t nr, uint64_t at);
 
 /* A word that is as good as a pointer to the beginning, wherever into the block it leads. */
-void sp_mark_good_word(struct sp_marker *mk, uint64_t word);
+void sp_mark_good_word(struct sp_marker *mk, uint64_t word, uint64_t at);
 
 /* Makes the extent's block grey with this code and queues it. */
 void sp_mark_grey(struct sp_marker *mk, const struct sp_extent *e, uint8_t code);
+
+/* Every word of a block; the part of it in window `number` is at `loaded` unless that is NULL. */
+void sp_mark_block(struct sp_marker *mk, const struct sp_extent *e, const unsigned char *loaded, size_t number);
+
+/* The bytes of a window: good until the next one is loaded. */
+const unsigned char *sp_mark_load(struct sp_marker *mk, struct sp_region *r, size_t number);
 
 /* Looks at grey blocks until there is none. */
 void sp_mark_drain(struct sp_marker *mk);
@@ -66,8 +76,27 @@ void sp_mark_each_in(struct sp_marker *mk, struct sp_region *r, enum sp_code cod
 
 /* ---- roots.c ---- */
 
+enum sp_roots {
+	SP_ROOTS_LASTING = 1, /* variables, control blocks of threads, what the kernel keeps */
+	SP_ROOTS_STACKS = 2,  /* stacks as far as they can be told, and registers: here today */
+	SP_ROOTS_ALL = 3,
+};
+
 /* Memory that may point to blocks and is not a block: struct sp_root, by address, disjoint; regions not cut out yet. */
-sp_must_check int sp_roots_find(struct sp_heap *h, struct sp_vec *ret);
+sp_must_check int sp_roots_find(struct sp_heap *h, enum sp_roots which, struct sp_vec *ret);
+
+/* ---- classify.c ---- */
+
+/* Looks at all roots, in the marker's phase. */
+sp_must_check int sp_mark_roots(struct sp_marker *mk, enum sp_roots which);
+
+/* ---- trail.c ---- */
+
+/*
+ * A pointer to the block of `e` stands at `at`. is_good: it means the block wherever into it it leads. e->end may be
+ * missing when ptr is the block's beginning.
+ */
+void sp_trail_take(struct sp_marker *mk, const struct sp_extent *e, uint64_t ptr, uint64_t at, bool is_good);
 
 /* ---- interior.c ---- */
 

@@ -21,12 +21,14 @@ enum {
 	RED_ZONE = 128,     /* System V ABI, x86-64: 3.2.2 */
 	TCB_SCAN = 2304,    /* bytes of struct pthread, all releases */
 	TCB_MAX = 64 << 10, /* from the control block to the end of its stack */
+	TLS_ROOM = 4096,    /* below the control block, where a thread's own variables are */
 	MAX_ROOTS = 1 << 21,
 	NO_TID = 0,
 };
 
 struct finder {
 	struct sp_heap *h;
+	enum sp_roots which;
 	struct sp_vec list;  /* struct sp_root */
 	struct sp_vec skips; /* struct sp_root: what is left out, by address when sorted */
 	unsigned tid_offset; /* in the control block; 0: not known */
@@ -90,7 +92,27 @@ static bool stack_of(const struct finder *f, const struct sp_heap_thread *t, str
 	return t->fs > t->sp && t->fs < m->end && m->end - t->fs <= TCB_MAX && nr_in(f, m) == 1;
 }
 
-static int skip_below_sp(struct finder *f)
+/* What of a stack is in use, without the thread's own variables at its end as far as these can be told. */
+static struct sp_root stack_in_use(const struct sp_heap_thread *t, const struct sp_root *stack)
+{
+	struct sp_root r = {.start = t->sp - RED_ZONE, .end = stack->end};
+
+	if (t->fs >= r.start && t->fs < r.end)
+		r.end = t->fs - r.start > TLS_ROOM ? t->fs - TLS_ROOM : r.start;
+	return r;
+}
+
+static int take_stack(struct finder *f, const struct sp_heap_thread *t, const struct sp_root *stack)
+{
+	struct sp_root used = stack_in_use(t, stack);
+
+	if (f->which == SP_ROOTS_STACKS)
+		return used.start < used.end ? sp_vec_push(&f->list, &used) : 0;
+	int rc = skip(f, stack->start, t->sp - RED_ZONE);
+	return rc == 0 && f->which == SP_ROOTS_LASTING ? skip(f, used.start, used.end) : rc;
+}
+
+static int take_stacks(struct finder *f)
 {
 	int rc = 0;
 
@@ -101,7 +123,7 @@ static int skip_below_sp(struct finder *f)
 		if (!t->nr)
 			f->h->lost.threads_unknown++;
 		if (t->sp > RED_ZONE && stack_of(f, t, &stack))
-			rc = skip(f, stack.start, t->sp - RED_ZONE);
+			rc = take_stack(f, t, &stack);
 	}
 	return rc;
 }
@@ -181,7 +203,7 @@ static bool may_be_stack(const struct sp_mapping *m)
 static int skip_all(struct finder *f)
 {
 	const struct sp_maps *maps = f->h->src->maps;
-	int rc = skip_below_sp(f);
+	int rc = 0;
 
 	f->tid_offset = find_tid_offset(f);
 	for (size_t i = 0; i < maps->nr && rc == 0 && f->tid_offset; i++)
@@ -232,22 +254,31 @@ static int add_without(struct finder *f, uint64_t start, uint64_t end, size_t *n
 	return rc == 0 && start < end ? sp_vec_push(&f->list, &rest) : rc;
 }
 
-int sp_roots_find(struct sp_heap *h, struct sp_vec *ret)
+/* Every mapping that may have roots, without what is skipped. */
+static int add_mappings(struct finder *f)
 {
-	struct finder f = {.h = h};
+	const struct sp_maps *maps = f->h->src->maps;
 	size_t next = 0;
+	int rc = skip_all(f);
+
+	if (f->skips.nr)
+		qsort(f->skips.data, f->skips.nr, sizeof(struct sp_root), by_start);
+	for (size_t i = 0; i < maps->nr && rc == 0; i++)
+		if (is_root(&maps->list[i]))
+			rc = add_without(f, maps->list[i].start, maps->list[i].end, &next);
+	return rc;
+}
+
+int sp_roots_find(struct sp_heap *h, enum sp_roots which, struct sp_vec *ret)
+{
+	struct finder f = {.h = h, .which = which};
 
 	sp_vec_init(&f.list, sizeof(struct sp_root), MAX_ROOTS);
 	sp_vec_init(&f.skips, sizeof(struct sp_root), MAX_ROOTS);
 	sp_heap_reader_forget(h->reader);
-	int rc = skip_all(&f);
-	if (f.skips.nr)
-		qsort(f.skips.data, f.skips.nr, sizeof(struct sp_root), by_start);
-	for (size_t i = 0; i < h->src->maps->nr && rc == 0; i++) {
-		const struct sp_mapping *m = &h->src->maps->list[i];
-		if (is_root(m))
-			rc = add_without(&f, m->start, m->end, &next);
-	}
+	int rc = take_stacks(&f);
+	if (rc == 0 && which != SP_ROOTS_STACKS)
+		rc = add_mappings(&f);
 	sp_vec_done(&f.skips);
 	if (rc < 0) {
 		sp_vec_done(&f.list);

@@ -61,19 +61,25 @@ static int open_target(struct sp_scan_store *s, struct sp_why *why)
 	return 0;
 }
 
-static void release(struct sp_scan_store *s)
+void sp_scan_let_go(struct sp_scan_store *s)
 {
-	uint64_t held;
+	uint64_t held = now_ns() - s->source.taken_ns;
 
 	if (!s->has_source)
 		return;
-	held = now_ns() - s->source.taken_ns;
 	if (s->source.snapshot && held > s->scan.held_ns)
 		s->scan.held_ns = held;
-	sp_scan_source_close(&s->source);
-	s->has_source = false;
+	sp_scan_source_release(&s->source);
 	sp_inject_close(s->inject); /* between two looks nothing of ours is there: an engine may come */
 	s->inject = NULL;
+}
+
+static void release(struct sp_scan_store *s)
+{
+	sp_scan_let_go(s);
+	if (s->has_source)
+		sp_scan_source_close(&s->source);
+	s->has_source = false;
 }
 
 static int take_source(struct sp_scan_store *s, struct sp_why *why)
@@ -123,7 +129,7 @@ static int stop_at_leak(const struct sp_heap_block *b, void *arg)
 	return b->class == SP_HEAP_LEAKED;
 }
 
-static void wait_gap(const struct sp_scan_store *s)
+void sp_scan_wait(const struct sp_scan_store *s)
 {
 	uint64_t gap = s->o->gap_ns ? s->o->gap_ns : SP_SCAN_GAP_NS;
 	struct timespec t = {.tv_sec = (time_t)(gap / 1000000000u), .tv_nsec = (long)(gap % 1000000000u)};
@@ -246,6 +252,37 @@ pid_t sp_scan_pid(const struct sp_scan_store *s)
 	return s->scan.pid;
 }
 
+struct sp_heap *sp_scan_heap(const struct sp_scan_store *s)
+{
+	return s->heap;
+}
+
+struct sp_scan_source *sp_scan_source(struct sp_scan_store *s)
+{
+	return &s->source;
+}
+
+struct sp_proc *sp_scan_proc(const struct sp_scan_store *s)
+{
+	return s->proc;
+}
+
+static int sum_block(const struct sp_heap_block *b, void *arg)
+{
+	struct sp_scan_sum *sums = arg;
+
+	sums[b->class].bytes += b->size;
+	sums[b->class].blocks++;
+	return 0;
+}
+
+void sp_scan_facts(struct sp_scan_store *s, struct sp_scan *ret)
+{
+	(void)sp_heap_for_each(s->heap, sum_block, s->groups.sums);
+	fill(s);
+	*ret = s->scan;
+}
+
 static int look_until_sure(struct sp_scan_store *s, struct sp_why *why)
 {
 	int rc = sp_scan_look(s, why);
@@ -254,7 +291,7 @@ static int look_until_sure(struct sp_scan_store *s, struct sp_why *why)
 		return rc;
 	release(s);
 	say(s, "something is leaked by the first scan; a second one must agree");
-	wait_gap(s);
+	sp_scan_wait(s);
 	return sp_scan_look(s, why);
 }
 

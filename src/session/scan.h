@@ -94,8 +94,26 @@ sp_must_check int sp_scan_look(struct sp_scan_store *s, struct sp_why *why);
 /* The snapshot of the last look goes: nothing is to be asked of it before the next one. */
 void sp_scan_rest(struct sp_scan_store *s);
 
+/* Only what costs the target something goes: what the source has read stays until the next look. */
+void sp_scan_let_go(struct sp_scan_store *s);
+
 /* The last look is the first of a watch: finish says what of that it called leaked was given back meanwhile. */
 void sp_scan_keep_first(struct sp_scan_store *s);
+
+/* What the last look saw; the source until sp_scan_rest(), the process and the heap as long as the store. */
+struct sp_scan_source;
+struct sp_heap *sp_scan_heap(const struct sp_scan_store *s);
+struct sp_scan_source *sp_scan_source(struct sp_scan_store *s);
+struct sp_proc *sp_scan_proc(const struct sp_scan_store *s);
+
+/* Instead of finish, and once: how it was looked at, without groups. */
+void sp_scan_facts(struct sp_scan_store *s, struct sp_scan *ret);
+
+/* The time between two scans that must agree. */
+void sp_scan_wait(const struct sp_scan_store *s);
+
+/* The first bytes of a block when they are text: SP_HEAP_HEAD_MAX + 1 bytes at ret, "" when they are not. */
+void sp_scan_text(const struct sp_heap_look *look, char *ret);
 
 /* Blocks that somebody has recorded, by address: they are not put into groups, ret_classes has the class of each. */
 struct sp_scan_owners {

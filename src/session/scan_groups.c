@@ -36,8 +36,8 @@ void sp_scan_groups_done(struct sp_scan_groups *s)
 	*s = (struct sp_scan_groups){0};
 }
 
-/* The first bytes when they are text: at least four printable ones, up to a NUL or the end of what was read. */
-static void take_text(const struct sp_heap_look *look, char ret[SP_HEAP_HEAD_MAX + 1])
+/* At least four printable ones, up to a NUL or the end of what was read. */
+void sp_scan_text(const struct sp_heap_look *look, char *ret)
 {
 	char raw[SP_HEAP_HEAD_MAX + 1];
 	uint32_t cp;
@@ -73,7 +73,7 @@ static int add_bin(struct sp_scan_groups *s, const struct sp_heap_block *b, cons
 				  .vtable = look->vtable};
 
 	memcpy(bin.rtti, look->type, sizeof(bin.rtti));
-	take_text(look, bin.text);
+	sp_scan_text(look, bin.text);
 	int rc = sp_vec_push(&s->bins, &bin);
 	return rc == 0 ? sp_u64map_set(&s->index, key, s->bins.nr) : rc;
 }

@@ -75,7 +75,8 @@ static pid_t inner_tid(struct sp_proc *p, pid_t tid)
 static int add_thread(struct sp_scan_source *s, const struct sp_inject_thread *t)
 {
 	struct sp_heap_thread thread = {.tid = t->tid, .sp = t->sp, .fs = t->fs_base, .first = s->words.nr};
-	int rc = 0;
+	struct sp_scan_thread more = {.tid = t->tid, .pc = t->pc, .bp = t->bp};
+	int rc = sp_vec_push(&s->more, &more);
 
 	for (size_t i = 0; i < SP_ARRAY_SIZE(t->gpr) && rc == 0; i++)
 		rc = sp_vec_push(&s->words, &t->gpr[i]);
@@ -179,6 +180,7 @@ int sp_scan_source_open(struct sp_proc *p, struct sp_inject *in, bool live, stru
 
 	*s = (struct sp_scan_source){.proc = p, .own.fd = -1, .shared.fd = -1};
 	sp_vec_init(&s->threads, sizeof(struct sp_heap_thread), MAX_THREADS);
+	sp_vec_init(&s->more, sizeof(struct sp_scan_thread), MAX_THREADS);
 	sp_vec_init(&s->words, sizeof(uint64_t), MAX_WORDS);
 	if (!live)
 		rc = open_snapshot(s, in, ret_racy_why);
@@ -207,5 +209,6 @@ void sp_scan_source_close(struct sp_scan_source *s)
 	sp_scan_source_release(s);
 	sp_maps_done(&s->maps);
 	sp_vec_done(&s->threads);
+	sp_vec_done(&s->more);
 	sp_vec_done(&s->words);
 }

@@ -6,6 +6,12 @@
 #include "heap/heap.h"
 #include "inject/inject.h"
 
+/* Of a thread, what the heap need not know. */
+struct sp_scan_thread {
+	pid_t tid; /* as we number it */
+	uint64_t pc, bp;
+};
+
 struct sp_scan_source {
 	struct sp_heap_source heap; /* what the room heap/ sees */
 	struct sp_proc *proc;
@@ -13,6 +19,7 @@ struct sp_scan_source {
 	struct sp_pagemap own, shared;       /* of what is read; of the process, for shared mappings */
 	struct sp_maps maps;
 	struct sp_vec threads; /* struct sp_heap_thread */
+	struct sp_vec more;    /* struct sp_scan_thread, of the same threads */
 	struct sp_vec words;   /* uint64_t */
 	uint64_t pause_ns;
 	uint64_t taken_ns; /* CLOCK_MONOTONIC, when it was taken */

@@ -25,8 +25,10 @@
 #define MAX_BUILD_ID    64
 #define MAX_DEBUG_BYTES (16ull << 30) /* of one file */
 
+enum { VARIABLES, THREAD_VARIABLES, NR_DATA };
+
 struct load {
-	uint64_t offset, vaddr, filesz;
+	uint64_t offset, vaddr, filesz, memsz;
 	bool is_code;
 };
 
@@ -35,8 +37,10 @@ struct sp_object {
 	struct sp_object_options opt;
 	struct sp_vec loads;
 	char build_id[2 * MAX_BUILD_ID + 1];
-	bool is_ready, searched_debug;
-	struct sp_symtab symtab;
+	bool is_ready, searched_debug, is_data_ready[NR_DATA];
+	struct sp_symtab symtab, data[NR_DATA];
+	struct load tls;
+	uint64_t tls_align;
 	Dwarf *dw, *alt_dw;
 	struct sp_units units;
 	char path[]; /* as the target calls it */
@@ -54,10 +58,15 @@ static int read_loads(struct sp_object *o)
 	for (size_t i = 0; !err && i < nr; i++) {
 		GElf_Phdr ph;
 
-		if (!gelf_getphdr(o->main.elf, (int)i, &ph) || ph.p_type != PT_LOAD)
+		if (!gelf_getphdr(o->main.elf, (int)i, &ph) || (ph.p_type != PT_LOAD && ph.p_type != PT_TLS))
 			continue;
-		struct load l = {ph.p_offset, ph.p_vaddr, ph.p_filesz, ph.p_flags & PF_X};
-		err = sp_vec_push(&o->loads, &l);
+		struct load l = {ph.p_offset, ph.p_vaddr, ph.p_filesz, ph.p_memsz, ph.p_flags & PF_X};
+		if (ph.p_type == PT_LOAD) {
+			err = sp_vec_push(&o->loads, &l);
+		} else {
+			o->tls = l;
+			o->tls_align = ph.p_align;
+		}
 	}
 	return err == -ENOSPC ? 0 : err;
 }
@@ -120,6 +129,9 @@ void sp_object_close(struct sp_object *o)
 	sp_units_done(&o->units);
 	if (o->is_ready)
 		sp_symtab_done(&o->symtab);
+	for (unsigned i = 0; i < NR_DATA; i++)
+		if (o->is_data_ready[i])
+			sp_symtab_done(&o->data[i]);
 	if (o->dw)
 		dwarf_end(o->dw);
 	if (o->alt_dw)
@@ -166,27 +178,25 @@ static Elf *find_debug(struct sp_object *o)
 	return o->debug.elf;
 }
 
-static long read_exported_symbols(struct sp_object *o)
+static long read_exported_symbols(struct sp_object *o, struct sp_symtab *t)
 {
-	long nr = sp_symtab_add(&o->symtab, o->main.elf, SHT_DYNSYM);
+	long nr = sp_symtab_add(t, o->main.elf, SHT_DYNSYM);
 
-	if (nr >= 0 && sp_elffile_open_minidebug(o->main.elf, &o->mini) == 0)
-		nr = sp_symtab_add(&o->symtab, o->mini.elf, SHT_SYMTAB);
+	if (nr >= 0 && (o->mini.elf || sp_elffile_open_minidebug(o->main.elf, &o->mini) == 0))
+		nr = sp_symtab_add(t, o->mini.elf, SHT_SYMTAB);
 	return nr;
 }
 
 /* .symtab of the file, else of its debug file, else .dynsym and .gnu_debugdata together. */
-static void read_symbols(struct sp_object *o)
+static void read_symbols(struct sp_object *o, struct sp_symtab *t, enum sp_symtab_kind kind)
 {
-	struct sp_symtab *t = &o->symtab;
-
-	if (sp_symtab_init(t, o->main.elf) < 0)
+	if (sp_symtab_init(t, kind, o->main.elf) < 0)
 		return;
 	long nr = sp_symtab_add(t, o->main.elf, SHT_SYMTAB);
 	if (nr == 0 && find_debug(o))
 		nr = sp_symtab_add(t, o->debug.elf, SHT_SYMTAB);
 	if (nr == 0)
-		nr = read_exported_symbols(o);
+		nr = read_exported_symbols(o, t);
 	if (nr < 0)
 		t->symbols.nr_refused++; /* no memory: the names found until then serve */
 	sp_symtab_seal(t);
@@ -245,6 +255,44 @@ static void read_dwarf(struct sp_object *o)
 		dwarf_end(o->dw);
 		o->dw = NULL;
 	}
+}
+
+/* ---- variables ---- */
+
+static bool is_loaded(const struct sp_object *o, uint64_t vaddr)
+{
+	for (size_t i = 0; i < o->loads.nr; i++) {
+		const struct load *l = sp_vec_at(&o->loads, struct load, i);
+
+		if (vaddr >= l->vaddr && vaddr - l->vaddr < l->memsz)
+			return true;
+	}
+	return false;
+}
+
+uint64_t sp_object_tls_bytes(const struct sp_object *o, uint64_t *ret_align)
+{
+	*ret_align = o->tls_align ? o->tls_align : 1;
+	return o->tls.memsz;
+}
+
+bool sp_object_variable(struct sp_object *o, uint64_t vaddr, bool is_tls, struct sp_object_variable *ret)
+{
+	unsigned i = is_tls ? THREAD_VARIABLES : VARIABLES;
+	struct sp_symtab *t = &o->data[i];
+
+	if (is_tls ? vaddr >= o->tls.memsz : !is_loaded(o, vaddr))
+		return false;
+	if (!o->is_data_ready[i]) {
+		o->is_data_ready[i] = true;
+		read_symbols(o, t, is_tls ? SP_SYMTAB_TLS : SP_SYMTAB_DATA);
+	}
+	uint64_t base = is_tls ? o->tls.vaddr : 0;
+	const struct sp_symbol *sym = sp_symtab_find(t, vaddr + base);
+	*ret = (struct sp_object_variable){.start = vaddr};
+	if (sym)
+		*ret = (struct sp_object_variable){sym->name, sym->start - base, sym->end - sym->start};
+	return true;
 }
 
 /* ---- frames ---- */
@@ -343,7 +391,7 @@ unsigned sp_object_frames(struct sp_object *o, uint64_t vaddr, struct sp_object_
 
 	if (!o->is_ready) {
 		o->is_ready = true;
-		read_symbols(o);
+		read_symbols(o, &o->symtab, SP_SYMTAB_CODE);
 		read_dwarf(o);
 	}
 	ret[0] = (struct sp_object_frame){};

@@ -32,6 +32,21 @@ const char *sp_object_build_id(const struct sp_object *o);
 /* Offset in the file -> address in its own terms, by PT_LOAD; executable segments first. */
 bool sp_object_vaddr(const struct sp_object *o, uint64_t offset, uint64_t *ret);
 
+/* What an object knows of a variable. */
+struct sp_object_variable {
+	const char *name; /* mangled; NULL: unknown */
+	uint64_t start, size;
+};
+
+/*
+ * The variable around vaddr; is_tls: around this offset in the file's thread-local storage. False: the file has no such
+ * address. The first call reads a symbol table.
+ */
+bool sp_object_variable(struct sp_object *o, uint64_t vaddr, bool is_tls, struct sp_object_variable *ret);
+
+/* Bytes and alignment of its thread-local storage; 0: it has none. */
+uint64_t sp_object_tls_bytes(const struct sp_object *o, uint64_t *ret_align);
+
 /*
  * Innermost first; 1 to max frames. *ret_start: where the physical function starts, vaddr itself when that is unknown.
  * The first call in a file reads its symbol table and DWARF.

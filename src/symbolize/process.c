@@ -159,6 +159,84 @@ static unsigned resolve(struct sp_symbolizer *s, uint64_t address, bool is_retur
 	return resolve_mapping(p, code, pc, ret);
 }
 
+/* ---- variables ---- */
+
+#define MAX_MODULES_BACK 64 /* data follows its code, but another file may have been mapped between them */
+
+/* The file of a region and by how much it is displaced. NULL: none that can be read. */
+static struct sp_object *object_of(struct process *p, const struct sp_region *r, uint64_t *ret_bias)
+{
+	struct sp_object *o = NULL;
+	uint64_t vaddr;
+
+	if (r && r->image != SP_NO_IMAGE)
+		o = sp_images_object(&p->images, r->image, r, &p->object_options);
+	if (!o || !sp_object_vaddr(o, r->offset, &vaddr))
+		return NULL;
+	*ret_bias = r->start - vaddr;
+	return o;
+}
+
+static void set_variable(struct process *p, const struct sp_region *r, uint64_t vaddr,
+			 const struct sp_object_variable *v, struct sp_variable *ret)
+{
+	const struct sp_image *image = sp_vec_at(&p->images.images, struct sp_image, r->image);
+
+	*ret = (struct sp_variable){
+	    .name = sp_symbolizer_demangled(&p->s, v->name),
+	    .offset = vaddr - v->start,
+	    .size = v->size,
+	    .module = image->name,
+	    .module_path = image->path,
+	    .module_offset = vaddr,
+	};
+}
+
+static bool variable(struct sp_symbolizer *s, uint64_t address, struct sp_variable *ret)
+{
+	struct process *p = (struct process *)s;
+	unsigned left = MAX_MODULES_BACK;
+	struct sp_object_variable v;
+	uint64_t bias;
+
+	for (size_t i = p->images.live.nr; i-- > 0 && left;) {
+		const struct sp_region *r = sp_vec_at(&p->images.live, struct sp_region, i);
+
+		if (r->start > address)
+			continue;
+		left--;
+		struct sp_object *o = object_of(p, r, &bias);
+		if (!o || !sp_object_variable(o, address - bias, false, &v))
+			continue;
+		set_variable(p, r, address - bias, &v, ret);
+		return true;
+	}
+	return false;
+}
+
+static bool thread_variable(struct sp_symbolizer *s, uint64_t module, uint64_t offset, struct sp_variable *ret)
+{
+	struct process *p = (struct process *)s;
+	const struct sp_region *r = sp_region_find(&p->images.live, module);
+	struct sp_object_variable v;
+	uint64_t bias;
+	struct sp_object *o = object_of(p, r, &bias);
+
+	if (!o || !sp_object_variable(o, offset, true, &v))
+		return false;
+	set_variable(p, r, offset, &v, ret);
+	return true;
+}
+
+static uint64_t tls_bytes(struct sp_symbolizer *s, uint64_t module, uint64_t *ret_align)
+{
+	struct process *p = (struct process *)s;
+	uint64_t bias;
+	const struct sp_object *o = object_of(p, sp_region_find(&p->images.live, module), &bias);
+
+	return o ? sp_object_tls_bytes(o, ret_align) : 0;
+}
+
 /* ---- who was there when ---- */
 
 static bool bind(struct sp_symbolizer *s, uint64_t *pcs, unsigned nr, uint64_t when_ns)
@@ -201,6 +279,9 @@ static void close_process(struct sp_symbolizer *s)
 static const struct sp_symbolizer_ops ops = {
     .resolve = resolve,
     .refresh = refresh,
+    .variable = variable,
+    .thread_variable = thread_variable,
+    .tls_bytes = tls_bytes,
     .bind = bind,
     .epoch = epoch,
     .close = close_process,

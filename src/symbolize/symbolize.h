@@ -75,6 +75,26 @@ uint64_t sp_symbolizer_epoch(const struct sp_symbolizer *s, uint64_t when_ns);
  */
 unsigned sp_symbolize(struct sp_symbolizer *s, uint64_t address, bool is_return, struct sp_frame *ret, unsigned max);
 
+/* A variable. Strings as in struct sp_frame. */
+struct sp_variable {
+	const char *name;        /* demangled; NULL: unknown */
+	uint64_t offset;         /* of the address that was asked for, from its beginning (0 without a name) */
+	uint64_t size;           /* 0: unknown */
+	const char *module;      /* basename */
+	const char *module_path; /* as the target names it */
+	uint64_t module_offset;  /* the address in the file's own terms */
+};
+
+/* The variable around an address in a module's data. False: no module's data is there, or it is no process. */
+bool sp_symbolize_variable(struct sp_symbolizer *s, uint64_t address, struct sp_variable *ret);
+
+/*
+ * The thread-local variable at this offset in the storage of the module whose code has the address `module`; how many
+ * bytes and what alignment that storage has (0: there is none). False: none is there.
+ */
+bool sp_symbolize_thread_variable(struct sp_symbolizer *s, uint64_t module, uint64_t offset, struct sp_variable *ret);
+uint64_t sp_symbolize_tls_bytes(struct sp_symbolizer *s, uint64_t module, uint64_t *ret_align);
+
 /* The name of a C++ type as RTTI holds it ("N3app3FooE") as people write it ("app::Foo"). NULL: it is none. */
 const char *sp_symbolize_type(const char *rtti_name, char *buf, size_t size);
 

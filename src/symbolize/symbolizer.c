@@ -65,17 +65,38 @@ static const char *without_version(const char *name, char *buf, size_t size)
 	return buf;
 }
 
-void sp_symbolizer_set_function(struct sp_symbolizer *s, struct sp_frame *f, const char *raw)
+const char *sp_symbolizer_demangled(struct sp_symbolizer *s, const char *raw)
 {
 	char plain[SP_NAME_MAX_BYTES], text[SP_NAME_MAX_BYTES];
 	const char *name;
 
 	if (!raw)
-		return;
-	f->raw_function = sp_names_add(&s->names, raw);
+		return NULL;
 	name = without_version(raw, plain, sizeof(plain));
 	raw = sp_demangle(name, text, sizeof(text));
-	f->function = sp_names_add(&s->names, raw ? raw : name);
+	return sp_names_add(&s->names, raw ? raw : name);
+}
+
+void sp_symbolizer_set_function(struct sp_symbolizer *s, struct sp_frame *f, const char *raw)
+{
+	f->raw_function = sp_names_add(&s->names, raw);
+	f->function = sp_symbolizer_demangled(s, raw);
+}
+
+bool sp_symbolize_variable(struct sp_symbolizer *s, uint64_t address, struct sp_variable *ret)
+{
+	return s->ops->variable && s->ops->variable(s, address, ret);
+}
+
+bool sp_symbolize_thread_variable(struct sp_symbolizer *s, uint64_t module, uint64_t offset, struct sp_variable *ret)
+{
+	return s->ops->thread_variable && s->ops->thread_variable(s, module, offset, ret);
+}
+
+uint64_t sp_symbolize_tls_bytes(struct sp_symbolizer *s, uint64_t module, uint64_t *ret_align)
+{
+	*ret_align = 1;
+	return s->ops->tls_bytes ? s->ops->tls_bytes(s, module, ret_align) : 0;
 }
 
 unsigned sp_symbolize(struct sp_symbolizer *s, uint64_t address, bool is_return, struct sp_frame *ret, unsigned max)

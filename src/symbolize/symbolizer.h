@@ -15,6 +15,10 @@ struct sp_symbolizer_ops {
 	unsigned (*resolve)(struct sp_symbolizer *s, uint64_t address, bool is_return, struct sp_frame *ret,
 			    unsigned max, bool *ret_keep);
 	bool (*refresh)(struct sp_symbolizer *s, uint64_t changed_ns); /* true: old answers may be wrong now */
+	/* Optional: sp_symbolize_variable(), _thread_variable(), _tls_bytes(). */
+	bool (*variable)(struct sp_symbolizer *s, uint64_t address, struct sp_variable *ret);
+	bool (*thread_variable)(struct sp_symbolizer *s, uint64_t module, uint64_t offset, struct sp_variable *ret);
+	uint64_t (*tls_bytes)(struct sp_symbolizer *s, uint64_t module, uint64_t *ret_align);
 	/* Optional: sp_symbolizer_bind() and _epoch(). */
 	bool (*bind)(struct sp_symbolizer *s, uint64_t *pcs, unsigned nr, uint64_t when_ns);
 	uint64_t (*epoch)(const struct sp_symbolizer *s, uint64_t when_ns);
@@ -28,6 +32,9 @@ struct sp_symbolizer {
 };
 
 void sp_symbolizer_init(struct sp_symbolizer *s, const struct sp_symbolizer_ops *ops);
+
+/* The interned copy of `raw` in its demangled form; NULL: raw was, or no room. */
+const char *sp_symbolizer_demangled(struct sp_symbolizer *s, const char *raw);
 
 /* Interns `raw` and its demangled form into a frame; raw may be NULL. */
 void sp_symbolizer_set_function(struct sp_symbolizer *s, struct sp_frame *f, const char *raw);

@@ -11,41 +11,58 @@
 #include <string.h>
 
 #define MAX_SYMBOLS       (16u << 20)
-#define MAX_CODE_RANGES   65536
+#define MAX_RANGES        65536
 #define UNSIZED_MAX_BYTES 4096
 #define RANK_SIZED        (1u << 4)
 #define MAX_STEPS_BACK    4096 /* through symbols that overlap: real files have a handful */
 
-struct code_range {
+struct range {
 	uint64_t start, end;
 };
 
-static int add_code(struct sp_symtab *t, uint64_t start, uint64_t size)
+static int add_range(struct sp_symtab *t, uint64_t start, uint64_t size)
 {
-	struct code_range r = {.start = start};
+	struct range r = {.start = start};
 
 	if (!size || __builtin_add_overflow(start, size, &r.end))
 		return 0;
-	int err = sp_vec_push(&t->code, &r);
+	int err = sp_vec_push(&t->ranges, &r);
 
 	return err == -ENOSPC ? 0 : err;
 }
 
-static int add_code_sections(struct sp_symtab *t, Elf *elf)
+static bool is_our_section(const struct sp_symtab *t, uint64_t flags)
 {
-	const uint64_t code_flags = SHF_ALLOC | SHF_EXECINSTR;
+	if (!(flags & SHF_ALLOC))
+		return false;
+	if (t->kind == SP_SYMTAB_CODE)
+		return flags & SHF_EXECINSTR;
+	if (t->kind == SP_SYMTAB_TLS)
+		return flags & SHF_TLS;
+	return (flags & SHF_WRITE) && !(flags & SHF_TLS);
+}
+
+static int add_sections(struct sp_symtab *t, Elf *elf)
+{
 	int err = 0;
 
 	for (Elf_Scn *scn = NULL; !err && (scn = elf_nextscn(elf, scn));) {
 		GElf_Shdr sh;
 
-		if (gelf_getshdr(scn, &sh) && (sh.sh_flags & code_flags) == code_flags)
-			err = add_code(t, sh.sh_addr, sh.sh_size);
+		if (gelf_getshdr(scn, &sh) && is_our_section(t, sh.sh_flags))
+			err = add_range(t, sh.sh_addr, sh.sh_size);
 	}
 	return err;
 }
 
-static int add_code_segments(struct sp_symtab *t, Elf *elf)
+static bool is_our_segment(const struct sp_symtab *t, const GElf_Phdr *ph)
+{
+	if (t->kind == SP_SYMTAB_TLS)
+		return ph->p_type == PT_TLS;
+	return ph->p_type == PT_LOAD && (ph->p_flags & (t->kind == SP_SYMTAB_CODE ? PF_X : PF_W));
+}
+
+static int add_segments(struct sp_symtab *t, Elf *elf, bool has_sections)
 {
 	size_t nr = 0;
 	int err = 0;
@@ -55,51 +72,56 @@ static int add_code_segments(struct sp_symtab *t, Elf *elf)
 	for (size_t i = 0; !err && i < nr; i++) {
 		GElf_Phdr ph;
 
-		if (gelf_getphdr(elf, (int)i, &ph) && ph.p_type == PT_LOAD && (ph.p_flags & PF_X))
-			err = add_code(t, ph.p_vaddr, ph.p_memsz);
+		if (!gelf_getphdr(elf, (int)i, &ph) || !is_our_segment(t, &ph))
+			continue;
+		if (t->kind == SP_SYMTAB_TLS)
+			t->tls_vaddr = ph.p_vaddr;
+		if (!has_sections)
+			err = add_range(t, ph.p_vaddr, ph.p_memsz);
 	}
 	return err;
 }
 
-static int compare_code(const void *a, const void *b)
+static int compare_ranges(const void *a, const void *b)
 {
-	const struct code_range *x = a, *y = b;
+	const struct range *x = a, *y = b;
 
 	return (x->start > y->start) - (x->start < y->start);
 }
 
-int sp_symtab_init(struct sp_symtab *t, Elf *main_elf)
+int sp_symtab_init(struct sp_symtab *t, enum sp_symtab_kind kind, Elf *main_elf)
 {
 	int err;
 
-	sp_vec_init(&t->code, sizeof(struct code_range), MAX_CODE_RANGES);
+	*t = (struct sp_symtab){.kind = kind};
+	sp_vec_init(&t->ranges, sizeof(struct range), MAX_RANGES);
 	sp_vec_init(&t->symbols, sizeof(struct sp_symbol), MAX_SYMBOLS);
-	err = add_code_sections(t, main_elf);
-	if (!err && !t->code.nr) /* no section headers */
-		err = add_code_segments(t, main_elf);
+	err = add_sections(t, main_elf);
+	if (!err)
+		err = add_segments(t, main_elf, t->ranges.nr);
 	if (err) {
 		sp_symtab_done(t);
 		return err;
 	}
-	if (t->code.nr)
-		qsort(t->code.data, t->code.nr, sizeof(struct code_range), compare_code);
+	if (t->ranges.nr)
+		qsort(t->ranges.data, t->ranges.nr, sizeof(struct range), compare_ranges);
 	return 0;
 }
 
 void sp_symtab_done(struct sp_symtab *t)
 {
-	sp_vec_done(&t->code);
+	sp_vec_done(&t->ranges);
 	sp_vec_done(&t->symbols);
 }
 
-/* End of the code that holds vaddr, 0: it is not code. */
-static uint64_t code_end(const struct sp_symtab *t, uint64_t vaddr)
+/* End of the range that holds vaddr, 0: no such symbol can be there. */
+static uint64_t range_end(const struct sp_symtab *t, uint64_t vaddr)
 {
-	size_t lo = 0, hi = t->code.nr;
+	size_t lo = 0, hi = t->ranges.nr;
 
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
-		const struct code_range *r = sp_vec_at(&t->code, struct code_range, mid);
+		const struct range *r = sp_vec_at(&t->ranges, struct range, mid);
 
 		if (vaddr < r->start)
 			hi = mid;
@@ -126,19 +148,27 @@ static uint32_t rank_of(const GElf_Sym *sym, const char *name)
 	return rank;
 }
 
-static bool is_function(const GElf_Sym *sym)
+static bool is_ours(const struct sp_symtab *t, const GElf_Sym *sym)
 {
 	unsigned type = GELF_ST_TYPE(sym->st_info);
 
-	return sym->st_shndx != SHN_UNDEF && sym->st_shndx != SHN_ABS &&
-	       (type == STT_FUNC || type == STT_GNU_IFUNC || type == STT_NOTYPE);
+	if (sym->st_shndx == SHN_UNDEF || sym->st_shndx == SHN_ABS)
+		return false;
+	if (t->kind == SP_SYMTAB_DATA)
+		return type == STT_OBJECT || type == STT_COMMON;
+	if (t->kind == SP_SYMTAB_TLS)
+		return type == STT_TLS;
+	return type == STT_FUNC || type == STT_GNU_IFUNC || type == STT_NOTYPE;
 }
 
 static int add_symbol(struct sp_symtab *t, const GElf_Sym *sym, const char *name)
 {
 	struct sp_symbol s = {.start = sym->st_value, .name = name, .rank = rank_of(sym, name)};
-	uint64_t limit = code_end(t, s.start);
+	uint64_t limit;
 
+	if (t->kind == SP_SYMTAB_TLS)
+		s.start += t->tls_vaddr;
+	limit = range_end(t, s.start);
 	if (!limit || __builtin_add_overflow(s.start, sym->st_size, &s.end))
 		return 0;
 	if (s.end > limit)
@@ -160,7 +190,7 @@ static int add_section(struct sp_symtab *t, Elf *elf, Elf_Scn *scn, const GElf_S
 
 		if (!gelf_getsym(data, (int)i, &sym))
 			break;
-		if (!is_function(&sym))
+		if (!is_ours(t, &sym))
 			continue;
 		name = elf_strptr(elf, sh->sh_link, sym.st_name);
 		if (name && *name)
@@ -208,7 +238,7 @@ static void end_unsized(struct sp_symtab *t)
 		}
 		if (s->end != s->start)
 			continue;
-		s->end = code_end(t, s->start);
+		s->end = range_end(t, s->start);
 		if (s->end > next)
 			s->end = next;
 		if (s->end - s->start > UNSIZED_MAX_BYTES)
