@@ -89,6 +89,7 @@ def a_target_that_ends_while_it_is_attached_to(env):
         status = tool.wait(20)
         check(status in (0, 3), f"status: {tool.describe()}")
         check(len(tool.err) <= 1, f"at most one line: {tool.describe()}")
+        check(status == 0 or re.search(r"ended|no (such )?process", tool.err[0]), f"why: {tool.describe()}")
 
 
 def nr_fds(pid):

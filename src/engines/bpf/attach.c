@@ -219,13 +219,20 @@ static int attach_object(struct sp_bpf_links *l, const struct sp_bpf_object *o, 
 	return err;
 }
 
+static int explain_ended(pid_t pid, struct sp_why *why)
+{
+	sp_why_set(why, SP_FAULT_TARGET, ESRCH, "cannot attach to %d: it has ended meanwhile", (int)pid);
+	sp_why_hint(why, "what does not live long is watched from its first instruction on: seep trace -- CMD");
+	return -ESRCH;
+}
+
 int sp_bpf_attach(struct sp_bpf_links *l, const struct sp_bpf_functions *f, pid_t pid, const struct sp_bpf_programs *p,
 		  struct sp_why *why)
 {
 	for (size_t i = 0; i < f->objects.nr; i++) {
 		int err = attach_object(l, sp_vec_at(&f->objects, struct sp_bpf_object, i), pid, p);
 		if (err)
-			return sp_bpf_explain(err, "plant probes", why);
+			return err == -ESRCH ? explain_ended(pid, why) : sp_bpf_explain(err, "plant probes", why);
 	}
 	return 0;
 }
