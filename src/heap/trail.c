@@ -311,17 +311,6 @@ static void walk_add(struct walk *w, const struct sp_heap_step *step)
 	w->nr++;
 }
 
-static void walk_turn(const struct walk *w, struct sp_heap_chain *ret)
-{
-	uint64_t behind = w->nr > NEAR_BLOCK ? w->nr - NEAR_BLOCK : 0, kept = behind < NEAR_ROOT ? behind : NEAR_ROOT;
-
-	*ret = (struct sp_heap_chain){.nr_left_out = behind - kept};
-	for (uint64_t i = 0; i < kept; i++)
-		ret->steps[ret->nr++] = w->near_root[(behind - 1 - i) % NEAR_ROOT];
-	for (uint64_t i = w->nr - behind; i-- > 0;)
-		ret->steps[ret->nr++] = w->near_block[i];
-}
-
 static uint64_t value_at(const struct trail *t, uint64_t at, uint64_t otherwise)
 {
 	const struct sp_heap_source *src = t->mk.h->src;
@@ -332,6 +321,20 @@ static uint64_t value_at(const struct trail *t, uint64_t at, uint64_t otherwise)
 			   ? src->words[(at - SP_HEAP_AT_WORDS) / sizeof(value)]
 			   : otherwise;
 	return at < SP_ADDRESS_END && sp_heap_get_u64(t->mk.h->reader, at, &value) ? value : otherwise;
+}
+
+/* Pointers are read now, of what is kept: a list of a million blocks is a million places to read. */
+static void walk_turn(const struct trail *t, const struct walk *w, struct sp_heap_chain *ret)
+{
+	uint64_t behind = w->nr > NEAR_BLOCK ? w->nr - NEAR_BLOCK : 0, kept = behind < NEAR_ROOT ? behind : NEAR_ROOT;
+
+	*ret = (struct sp_heap_chain){.nr_left_out = behind - kept};
+	for (uint64_t i = 0; i < kept; i++)
+		ret->steps[ret->nr++] = w->near_root[(behind - 1 - i) % NEAR_ROOT];
+	for (uint64_t i = w->nr - behind; i-- > 0;)
+		ret->steps[ret->nr++] = w->near_block[i];
+	for (unsigned i = 0; i + 1 < ret->nr; i++)
+		ret->steps[i].to = value_at(t, ret->steps[i].at, ret->steps[i].block.addr);
 }
 
 /* From the block back to where the search began. Each place leads to one that was filled in before it. */
@@ -347,10 +350,9 @@ static void make_chain(const struct trail *t, const struct sp_heap_block *b, con
 		uint64_t from = r ? *place_of(t, r, step.block.addr) : 0;
 
 		step.at = from == FROM_NOTHING ? 0 : from;
-		step.to = value_at(t, step.at, step.block.addr);
 		walk_add(&walk, &step);
 	}
-	walk_turn(&walk, ret);
+	walk_turn(t, &walk, ret);
 }
 
 /* The block that a pointer stands in; a place outside of blocks is its own. */
