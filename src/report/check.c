@@ -14,6 +14,7 @@
 #include <inttypes.h>
 
 #include "report/frames.h"
+#include "report/holders.h"
 #include "report/notes.h"
 #include "report/scan_parts.h"
 
@@ -39,6 +40,26 @@ static void put_evidence(struct sp_page *p, const struct sp_check_path *path)
 			      path->held_blocks);
 }
 
+enum { HOLDERS = 3 }; /* of a path */
+
+static void put_holders(struct sp_page *p, const struct sp_check_path *path)
+{
+	char text[600];
+
+	for (unsigned i = 0; i < path->nr_holders && i < HOLDERS; i++) {
+		const struct sp_check_holder *h = &path->holders[i];
+		struct sp_words w = {text, sizeof(text), 0};
+		struct sp_place place = h->place;
+
+		if (h->is_many)
+			place.offset = 0;
+		sp_report_place(&w, &place);
+		sp_out_pad(&p->out, p->indent);
+		sp_out_printf(&p->out, "held by: %" PRIu64 " of %" PRIu64 " blocks through %s\n", h->blocks,
+			      path->nr_asked, text);
+	}
+}
+
 static void put_path(struct sp_page *p, size_t rank, const struct sp_check_path *path)
 {
 	char cell[32];
@@ -49,6 +70,7 @@ static void put_path(struct sp_page *p, size_t rank, const struct sp_check_path 
 	sp_out_printf(&p->out, "   %s in %" PRIu64 " block%s\n", SP_BYTES(path->bytes), path->blocks,
 		      path->blocks == 1 ? "" : "s");
 	put_evidence(p, path);
+	put_holders(p, path);
 	sp_page_frames(p, path->path);
 }
 
@@ -71,6 +93,8 @@ static void put_foot(struct sp_page *p, const struct sp_check *c)
 		sp_out_printf(&p->out, ", %" PRIu64 " too young to tell", c->nr_unknown);
 	sp_out_puts(&p->out, "\n");
 	sp_page_scan_foot(p, &c->scan);
+	if (c->holders_why[0])
+		sp_out_printf(&p->out, "          not told: who holds what grows: %s\n", c->holders_why);
 	if (c->scan.nr_mistakes)
 		sp_out_printf(&p->out,
 			      "          seep was wrong: %" PRIu64

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A check as one JSON object on one line. Every key is described in doc/json.md. */
 #include "report/check.h"
+#include "report/holders.h"
 #include "report/json.h"
 #include "report/scan_parts.h"
 
@@ -27,6 +28,21 @@ static void put_evidence(struct sp_jsonw *w, const struct sp_check *c, const str
 	sp_jsonw_end(w);
 }
 
+static void put_holders(struct sp_jsonw *w, const struct sp_check_path *p)
+{
+	sp_jsonw_key(w, "holders");
+	sp_jsonw_array(w);
+	for (unsigned i = 0; i < p->nr_holders; i++) {
+		sp_jsonw_object(w);
+		sp_jsonw_put_u64(w, "bytes", p->holders[i].bytes);
+		sp_jsonw_put_u64(w, "blocks", p->holders[i].blocks);
+		sp_jsonw_put_u64(w, "of_blocks", p->nr_asked);
+		sp_jsonw_place(w, "root", &p->holders[i].place);
+		sp_jsonw_end(w);
+	}
+	sp_jsonw_end(w);
+}
+
 static void put_path(struct sp_jsonw *w, const struct sp_check *c, const struct sp_check_path *p)
 {
 	sp_jsonw_object(w);
@@ -41,6 +57,7 @@ static void put_path(struct sp_jsonw *w, const struct sp_check *c, const struct 
 		sp_report_json_frame(w, &p->path->frames[i]);
 	sp_jsonw_end(w);
 	put_evidence(w, c, p);
+	put_holders(w, p);
 	sp_jsonw_end(w);
 }
 
@@ -76,6 +93,7 @@ int sp_report_check_json(FILE *stream, const struct sp_check *c, const struct sp
 	sp_jsonw_put_u64(&w, "steady_paths", c->nr_steady);
 	sp_jsonw_put_u64(&w, "unknown_paths", c->nr_unknown);
 	sp_jsonw_put_u64(&w, "mistakes", c->scan.nr_mistakes);
+	sp_jsonw_put_string(&w, "holders_why", c->holders_why[0] ? c->holders_why : NULL);
 	sp_report_json_lost(&w, c->view);
 	sp_jsonw_scan_lost(&w, "scan_lost", &c->scan);
 	sp_jsonw_end(&w);

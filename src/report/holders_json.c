@@ -21,13 +21,13 @@ static const char *kind_of(enum sp_place_kind kind)
 	return kind < SP_NR_PLACES ? names[kind] : NULL;
 }
 
-static void put_place(struct sp_jsonw *w, const struct sp_place *p)
+void sp_jsonw_place(struct sp_jsonw *w, const char *key, const struct sp_place *p)
 {
 	char text[600];
 	struct sp_words words = {text, sizeof(text), 0};
 
 	sp_report_place(&words, p);
-	sp_jsonw_key(w, "root");
+	sp_jsonw_key(w, key);
 	sp_jsonw_object(w);
 	sp_jsonw_put_string(w, "kind", kind_of(p->kind));
 	sp_jsonw_put_string(w, "text", text);
@@ -63,7 +63,7 @@ static void put_block(struct sp_jsonw *w, const struct sp_held_block *b, bool is
 static void put_chain(struct sp_jsonw *w, const struct sp_held_chain *c)
 {
 	sp_jsonw_object(w);
-	put_place(w, &c->place);
+	sp_jsonw_place(w, "root", &c->place);
 	sp_jsonw_put_u64(w, "left_out", c->nr_left_out);
 	sp_jsonw_key(w, "blocks");
 	sp_jsonw_array(w);

@@ -6,13 +6,16 @@
  *	2. the watch: SP_CHECK_LOOKS looks
  *	3. a scan after the last look but one
  *	4. the last look, and a scan after it: what both call leaked was there between them, so the last look has its
- *record (or it was made before the watch), whatever was made and freed meanwhile
+ *	   record (or it was made before the watch), whatever was made and freed meanwhile
+ *	5. in the same snapshot, who holds the blocks of what only grows
  */
 #include "session/check.h"
 
 #include <errno.h>
 #include <string.h>
 #include <time.h>
+
+#include "session/check_holders.h"
 
 struct sp_checker {
 	struct sp_scan_store *scan;
@@ -21,6 +24,7 @@ struct sp_checker {
 	struct tally *tallies;
 	struct sp_u64map index; /* id of a path + 1: its number in the view + 1 */
 	struct sp_vec paths;    /* struct sp_check_path */
+	struct sp_check_holders *holders;
 };
 
 /* Of the blocks of one path. */
@@ -56,6 +60,7 @@ void sp_check_free(struct sp_checker *c)
 {
 	if (!c)
 		return;
+	sp_check_holders_free(c->holders);
 	sp_scan_free(c->scan);
 	sp_u64map_done(&c->index);
 	sp_vec_done(&c->paths);
@@ -155,6 +160,40 @@ static int join(struct sp_checker *c, const struct sp_view *v, struct sp_check *
 	return rc;
 }
 
+/* ---- holders ---- */
+
+static void give_up_holders(struct sp_checker *c, int rc, const struct sp_why *why, struct sp_check *ret)
+{
+	sp_check_holders_free(c->holders);
+	c->holders = NULL;
+	snprintf(ret->holders_why, sizeof(ret->holders_why), "%s", why->what[0] ? why->what : strerror(-rc));
+}
+
+/* Before the snapshot goes. A check without holders is still a check. */
+static void find_holders(struct sp_checker *c, const struct sp_view *v, struct sp_check *ret)
+{
+	struct sp_why why = {0};
+	int rc = sp_check_holders_find(c->scan, v, &c->holders, &why);
+
+	if (rc < 0)
+		give_up_holders(c, rc, &why, ret);
+}
+
+static void name_holders(struct sp_checker *c, struct sp_check *ret)
+{
+	struct sp_why why = {0};
+	int rc = c->holders ? sp_check_holders_name(c->holders, c->scan, &why) : 0;
+
+	if (rc < 0)
+		give_up_holders(c, rc, &why, ret);
+	for (size_t i = 0; i < c->paths.nr && c->holders; i++) {
+		struct sp_check_path *p = sp_vec_at(&c->paths, struct sp_check_path, i);
+
+		if (p->class == SP_CLASS_GROWING)
+			sp_check_holders_of(c->holders, p);
+	}
+}
+
 /* ---- looks ---- */
 
 static int look_in_the_middle(struct sp_checker *c, struct sp_why *why)
@@ -187,6 +226,7 @@ static int conclude(struct sp_checker *c, const struct sp_view *v, struct sp_che
 		rc = sp_scan_look(c->scan, why);
 	if (rc < 0)
 		return rc;
+	find_holders(c, v, &r);
 	c->classes = calloc(v->nr_list + 1, sizeof(*c->classes));
 	if (!c->classes)
 		return -ENOMEM;
@@ -194,6 +234,7 @@ static int conclude(struct sp_checker *c, const struct sp_view *v, struct sp_che
 	rc = sp_scan_finish(c->scan, &owners, &r.scan, why);
 	if (rc == 0)
 		rc = join(c, v, &r);
+	name_holders(c, &r);
 	if (rc == 0)
 		*ret = r;
 	return rc;

@@ -7,10 +7,18 @@
 #ifndef SEEP_SESSION_CHECK_H
 #define SEEP_SESSION_CHECK_H
 
+#include "session/holders.h"
 #include "session/scan.h"
 #include "session/session.h"
 
 enum { SP_CHECK_LOOKS = 16 }; /* of a watch */
+
+/* Of the blocks of a path: those whose shortest chains begin in one place. */
+struct sp_check_holder {
+	uint64_t blocks, bytes;
+	struct sp_place place;
+	bool is_many; /* several pointers in it; place.offset is of one of them */
+};
 
 /* A call path of the watch that is not simply steady. */
 struct sp_check_path {
@@ -20,6 +28,9 @@ struct sp_check_path {
 	uint64_t bytes, blocks;
 	uint64_t held_blocks; /* others of it: something points to them, or one scan has seen them only */
 	const struct sp_view_path *path;
+	const struct sp_check_holder *holders; /* GROWING: who holds its blocks, the most first */
+	unsigned nr_holders;
+	uint64_t nr_asked; /* blocks that were looked for; 0: nobody looked */
 };
 
 struct sp_check {
@@ -30,6 +41,7 @@ struct sp_check {
 	size_t nr_paths;
 	struct sp_scan_sum sums[SP_NR_CLASSES]; /* of paths[], by class */
 	uint64_t nr_steady, nr_unknown;         /* other call paths */
+	char holders_why[512];                  /* why nobody looked for holders; "": somebody did */
 	uint64_t nr_racy;                       /* recorded blocks that were gone before the last scan */
 };
 

@@ -208,7 +208,7 @@ static int conclude(struct sp_scan_store *s, const struct sp_scan_owners *owners
 		rc = sp_heap_confirm(s->heap, s->earlier, &s->scan.nr_spared);
 	if (rc == 0)
 		rc = sp_scan_groups_gather(&s->groups, s->heap, owners);
-	release(s);
+	sp_scan_let_go(s);
 	if (rc == 0 && s->first)
 		(void)sp_heap_for_each(s->first, take_mistake, &recheck);
 	if (rc == 0)

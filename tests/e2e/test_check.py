@@ -76,6 +76,10 @@ def a_list_that_only_grows_is_told_from_a_cache_that_is_full_a_pool_and_traffic(
                 "who grows")
     check("use_cache" not in found and "use_pool" not in found and "traffic" not in found, f"blamed: {list(found)}")
     check("grow_history" in report["sentence"], report["sentence"])
+    (path,) = [p for p in found["grow_history"] if p["class"] == "growing"]
+    holder = path["holders"][0]
+    check_equal((holder["root"]["kind"], holder["root"]["name"]), ("variable", "(anonymous namespace)::history"), "who holds them")
+    check(holder["blocks"] >= 0.9 * holder["of_blocks"] and holder["of_blocks"] == path["blocks"], f"{path}")
 
 
 @test(timeout=90)
