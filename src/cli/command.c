@@ -6,9 +6,10 @@
 #include "cli/command.h"
 
 const struct sp_command *const sp_commands[] = {
-    &sp_command_top,    &sp_command_map,     &sp_command_trace,  &sp_command_check,  &sp_command_scan,
-    &sp_command_why,    &sp_command_shm,     &sp_command_record, &sp_command_report, &sp_command_diff,
-    &sp_command_kernel, &sp_command_memleak, &sp_command_detach, &sp_command_help,   NULL};
+    &sp_command_top,     &sp_command_map,    &sp_command_trace, &sp_command_check,
+    &sp_command_scan,    &sp_command_why,    &sp_command_shm,   &sp_command_record,
+    &sp_command_report,  &sp_command_diff,   &sp_command_serve, &sp_command_kernel,
+    &sp_command_memleak, &sp_command_detach, &sp_command_help,  NULL};
 
 static const struct sp_example examples[] = {
     {"top", "where the machine's memory goes, and the command to type next"},

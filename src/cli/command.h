@@ -33,7 +33,7 @@ struct sp_command {
 
 extern const struct sp_command sp_command_trace, sp_command_top, sp_command_shm, sp_command_kernel, sp_command_memleak,
     sp_command_help, sp_command_scan, sp_command_check, sp_command_why, sp_command_map, sp_command_record,
-    sp_command_report, sp_command_diff, sp_command_detach;
+    sp_command_report, sp_command_diff, sp_command_detach, sp_command_serve;
 
 /* "seep" itself: options before the command, no run. */
 extern const struct sp_command sp_command_seep;

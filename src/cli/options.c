@@ -55,6 +55,7 @@ static const struct sp_choice scan_formats[] = {
 #define MAYBE(f, min)          SP_OPT_MAYBE, FIELD(uint64_t, f), min, 1ull << 40, 0, NULL
 #define DURATION(f, min, unit) SP_OPT_DURATION, FIELD(uint64_t, f), min, 365 * NS_PER_DAY, unit, NULL
 #define STRING(f)              SP_OPT_STRING, FIELD(const char *, f), 0, 0, 0, NULL
+#define WORDS(f)               SP_OPT_WORDS, FIELD(struct sp_word_list, f), 0, 0, 0, NULL
 #define ARGV(f)                SP_OPT_ARGV, FIELD(char *const *, f), 0, 0, 0, NULL
 #define CHOICE(f, choices)     SP_OPT_CHOICE, FIELD(const struct sp_choice *, f), 0, 0, 0, choices
 
@@ -67,10 +68,11 @@ static const struct sp_choice scan_formats[] = {
 #define S           SP_FOR_SCAN
 #define C           SP_FOR_CHECK
 #define W           SP_FOR_WHY
-#define ALL         (SP_FOR_SEEP | S | C | W | T | K | M | SHM | TOP | MAP | R | P | D | SP_FOR_DETACH | SP_FOR_HELP)
+#define ALL         (SP_FOR_SEEP | S | C | W | T | K | M | SHM | TOP | MAP | R | P | D | SERVE | SP_FOR_DETACH | SP_FOR_HELP)
 #define R           SP_FOR_RECORD
 #define P           SP_FOR_REPORT
 #define D           SP_FOR_DIFF
+#define SERVE       SP_FOR_SERVE
 #define HIDDEN      SP_OPT_HIDDEN
 #define WORD        SP_OPT_POSITIONAL
 #define ATTACH_WORD (SP_OPT_POSITIONAL | SP_OPT_ONLY_ATTACH)
@@ -89,6 +91,8 @@ const struct sp_opt sp_opts[] = {
     {"FILE|PID", "FILE|PID", 0, STRING(target), NULL, P, WORD, "a recording, or a process to watch for a while"},
     {"FILE", "FILE", 0, STRING(target), NULL, D, WORD, "a recording"},
     {"FILE", "FILE", 0, STRING(second), NULL, D, WORD, "the recording to compare it with; without it, its own end"},
+    {"PID|NAME...", "PID|NAME", 0, WORDS(words), NULL, SERVE, WORD,
+     "processes to watch, and names of programs, whose processes are followed as they come and go"},
     {"INTERVAL", "INTERVAL", 0, DURATION(interval_ns, 10 * NS_PER_MS, NS_PER_SEC), NULL, T, WORD,
      "seconds between two reports; 500ms, 2m and 1h work too (default 5; on the screen 2)"},
     {"INTERVAL", "INTERVAL", 0, DURATION(interval_ns, 10 * NS_PER_MS, NS_PER_SEC), "5", K | M, WORD,
@@ -106,6 +110,19 @@ const struct sp_opt sp_opts[] = {
     {"COMMAND", "COMMAND", 0, STRING(topic), NULL, SP_FOR_HELP, WORD, "the command to explain"},
 
     /* what to watch */
+    {"name", "NAME", 0, STRING(name), NULL, SERVE, 0,
+     "watch every process of this program, also those that start later; the same as NAME"},
+    {"cgroup", "PATH", 0, STRING(cgroup), NULL, SERVE, 0,
+     "watch every process of this cgroup and of those below it (/system.slice/app.service), also those that start "
+     "later"},
+    {"listen", "ADDRESS:PORT", 0, STRING(listen), "127.0.0.1:9745", SERVE, 0,
+     "where to be reached; port 0 takes a free one; other addresses than this machine's own need --token-file"},
+    {"token-file", "FILE", 0, STRING(token_file), NULL, SERVE, 0,
+     "answer only who knows the first line of FILE: as bearer token, or as password of any user"},
+    {"scan", "TIME", 0, DURATION(scan_ns, NS_PER_SEC, 0), NULL, SERVE, 0,
+     "so often look for blocks that nothing points to any more, as seep scan does; stops the process for milliseconds"},
+    {"max-targets", "N", 0, U64(max_targets, 1, 256), "16", SERVE, 0,
+     "watch so many processes at most; how many more there are is said"},
     {"pid", "PID|NAME", 'p', STRING(target), NULL, M, 0,
      "the process to watch, or the name of its program; without -p and -c, the kernel's allocators"},
     {"command", "COMMAND", 'c', STRING(command), NULL, M, 0,
@@ -132,6 +149,8 @@ const struct sp_opt sp_opts[] = {
     {"for", "TIME", 0, DURATION(for_ns, 10 * NS_PER_MS, 0), "10s", P, 0, "how long to watch a process"},
     {"interval", "TIME", 'i', DURATION(interval_ns, 100 * NS_PER_MS, NS_PER_SEC), "1", R, 0,
      "time between two looks; of a long recording ever fewer are kept"},
+    {"interval", "TIME", 'i', DURATION(interval_ns, 100 * NS_PER_MS, NS_PER_SEC), "5", SERVE, 0,
+     "time between two looks: the age of the numbers in /metrics"},
     {"max-file", "BYTES", 0, BYTES(max_file, 64 << 10), "256M", R, 0,
      "the file's greatest size: the nearer it comes, the fewer looks are kept"},
 
@@ -152,6 +171,9 @@ const struct sp_opt sp_opts[] = {
     {"top", "N", 'T', U64(top, 0, 1000000), "20", S, 0, "how many kinds of blocks to print; 0: all"},
     {"top", "N", 'T', U64(top, 0, 100), "5", W, 0, "how many chains to print, each through another holder; 0: 100"},
     {"top", "N", 'T', U64(top, 0, 1000000), "10", T | K | M | P | D, 0, "how many call paths to print; 0: all"},
+    {"top", "N", 'T', U64(top, 0, 1000), "10", SERVE, 0,
+     "how many call paths of each process have metrics of their own: first what leaks, then what grows, then the "
+     "largest"},
     {"verbose", NULL, 'v', FLAG(list), NULL, MAP, 0, "print each mapping, too: what it is and whose"},
     {"no-heap", NULL, 0, FLAG(no_heap), NULL, MAP, 0, "do not look inside the heap: quicker, reads none of its memory"},
     {"plain", NULL, 0, FLAG(plain), NULL, T, 0,
@@ -162,7 +184,7 @@ const struct sp_opt sp_opts[] = {
      "print only processes with this in their command or cgroup; the sentence is about all of them"},
     {"older", "MS", 'o', DURATION(older_ns, 0, NS_PER_MS), "500", M, 0,
      "leave out blocks younger than this many milliseconds"},
-    {"older", "TIME", 'o', DURATION(older_ns, 0, 0), "500ms", T | K | P | D, 0,
+    {"older", "TIME", 'o', DURATION(older_ns, 0, 0), "500ms", T | K | P | D | SERVE, 0,
      "leave out blocks younger than this; 0 shows everything"},
     {"sort", "KEY", 0, CHOICE(sort, sorts_seep), "growth", T | K | P, 0,
      "which call paths come first; equal ones go by size"},
@@ -171,13 +193,13 @@ const struct sp_opt sp_opts[] = {
     {"sort", "KEY", 0, CHOICE(sort, sorts_memleak), "size", M, 0, "which call paths count as the top ones"},
     {"combined-only", NULL, 0, FLAG(combined_only), NULL, M, 0,
      "print bytes and counts by call path, of blocks of any age, without addresses"},
-    {"min-size", "BYTES", 'z', BYTES(min_size, 0), NULL, T | K | M | P | D, 0,
+    {"min-size", "BYTES", 'z', BYTES(min_size, 0), NULL, T | K | M | P | D | SERVE, 0,
      "leave out smaller blocks; K, M, G or T may follow the number"},
-    {"max-size", "BYTES", 'Z', BYTES(max_size, 1), NULL, T | K | M | P | D, 0, "leave out larger blocks"},
+    {"max-size", "BYTES", 'Z', BYTES(max_size, 1), NULL, T | K | M | P | D | SERVE, 0, "leave out larger blocks"},
     {"all", NULL, 'a', FLAG(all), NULL, SHM, 0, "show small ordinary files in memory, too"},
     {"min-size", "BYTES", 'z', BYTES(min_size, 0), "1M", SHM, 0,
      "which ordinary files in memory count as small, and are shown with --all only"},
-    {"suppressions", "FILE", 0, STRING(suppressions), NULL, T | P | D, 0,
+    {"suppressions", "FILE", 0, STRING(suppressions), NULL, T | P | D | SERVE, 0,
      "leave out the call paths that a file in LeakSanitizer's syntax names: lines leak:PATTERN, where PATTERN fits a "
      "function, source file or module"},
     {"fail-on-leak", NULL, 0, FLAG(fail_on_leak), NULL, T, 0,
@@ -194,7 +216,7 @@ const struct sp_opt sp_opts[] = {
      "and only of the last report"},
     {"color", "WHEN", 0, CHOICE(color, colors), "auto", T | K | S | C | W | P | D | TOP | MAP, 0,
      "colours; auto: on a terminal, unless NO_COLOR is set"},
-    {"debuginfod", NULL, 0, FLAG(debuginfod), NULL, T | R | P | C | W, 0,
+    {"debuginfod", NULL, 0, FLAG(debuginfod), NULL, T | R | P | C | W | SERVE, 0,
      "ask the servers in DEBUGINFOD_URLS for missing debug information"},
     {"growth", NULL, 0, FLAG(growth), NULL, T, 0,
      "watch what makes the process itself larger: mmap(), mremap() and sbrk() by call path, malloc's own calls, too; "
@@ -202,7 +224,8 @@ const struct sp_opt sp_opts[] = {
      "munmap() gives back is taken off. Cheap, for these calls are rare; with --resident, how much of it is in memory"},
     {"resident", NULL, 0, FLAG(resident), NULL, T | M | S, 0,
      "tell how much of each call path is in physical memory; what was allocated and never touched is not"},
-    {"no-lines", NULL, 0, FLAG(no_lines), NULL, T | R | P | C | W, 0, "functions only, no source lines: cheaper"},
+    {"no-lines", NULL, 0, FLAG(no_lines), NULL, T | R | P | C | W | SERVE, 0,
+     "functions only, no source lines: cheaper"},
 
     /* how to look */
     {"once", NULL, 0, FLAG(once), NULL, S, 0,
@@ -218,23 +241,24 @@ const struct sp_opt sp_opts[] = {
      "how much memory seep itself may use for it: some 24 bytes a block"},
 
     /* how to watch */
-    {"engine", "ENGINE", 'e', CHOICE(engine, engines), "auto", T | K | M | R | P | C, 0,
+    {"engine", "ENGINE", 'e', CHOICE(engine, engines), "auto", T | K | M | R | P | C | SERVE, 0,
      "how to watch; auto takes the best that works here"},
-    {"sample-rate", "N", 's', U64(sample_rate, 1, UINT32_MAX), "1", T | K | M | R, 0,
+    {"sample-rate", "N", 's', U64(sample_rate, 1, UINT32_MAX), "1", T | K | M | R | SERVE, 0,
      "record one allocation in N and scale the numbers up; 1: all, exact"},
-    {"sample", "BYTES", 0, MAYBE(sample_bytes, 1), "512K", T | M | R, 0,
+    {"sample", "BYTES", 0, MAYBE(sample_bytes, 1), "512K", T | M | R | SERVE, 0,
      "engine agent: record a block every so many bytes on average, by chance, and scale the sums up"},
-    {"max-memory", "BYTES", 0, BYTES(max_memory, 1 << 20), NULL, T | M | R, 0,
+    {"max-memory", "BYTES", 0, BYTES(max_memory, 1 << 20), NULL, T | M | R | SERVE, 0,
      "engine agent: memory that watching may take in the process; then it goes on by sampling, and says so; default: "
      "256M, or a tenth of what the process may use"},
-    {"max-pause", "TIME", 0, DURATION(max_pause_ns, 100000, NS_PER_MS), "50ms", T | M | R, 0,
+    {"max-pause", "TIME", 0, DURATION(max_pause_ns, 100000, NS_PER_MS), "50ms", T | M | R | SERVE, 0,
      "engine agent: give up where the process would have to be stopped for longer; a bare number is milliseconds"},
-    {"table", "TABLE", 0, CHOICE(table, tables), "auto", T | M | R, 0,
+    {"table", "TABLE", 0, CHOICE(table, tables), "auto", T | M | R | SERVE, 0,
      "engine agent: where it keeps blocks; shadow: fast, a quarter of the heap; hash: for heaps that are huge and "
      "sparse"},
-    {"max-blocks", "N", 0, U64(max_blocks, 1, 1u << 30), NULL, T | K | M | R | C, 0,
+    {"max-blocks", "N", 0, U64(max_blocks, 1, 1u << 30), NULL, T | K | M | R | C | SERVE, 0,
      "room for this many blocks at a time; what does not fit is counted and reported"},
-    {"max-paths", "N", 0, U64(max_paths, 1, 1u << 26), NULL, T | K | M | R | C, 0, "room for this many call paths"},
+    {"max-paths", "N", 0, U64(max_paths, 1, 1u << 26), NULL, T | K | M | R | C | SERVE, 0,
+     "room for this many call paths"},
     {"replay", "FILE", 0, STRING(replay), NULL, T | K | M, 0,
      "show a recording (doc/replay-format.md) instead of watching; needs no privileges"},
     {"ebpf", NULL, 0, FLAG(ebpf), NULL, M, HIDDEN, "refused: there is no C text to print"},

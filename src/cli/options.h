@@ -25,12 +25,21 @@ enum sp_for {
 	SP_FOR_MAP = 1 << 15,
 	SP_FOR_DETACH = 1 << 13,
 	SP_FOR_WHY = 1 << 16,
+	SP_FOR_SERVE = 1 << 17,
 };
 
 /* One word that an option of type SP_OPT_CHOICE may have. */
 struct sp_choice {
 	const char *name; /* NULL ends a list */
 	uint64_t value;
+};
+
+enum { SP_MAX_WORDS = 32 };
+
+/* Words that are all of one kind. */
+struct sp_word_list {
+	const char *list[SP_MAX_WORDS];
+	size_t nr;
 };
 
 /* Everything the user can say, for all commands. Strings point into argv. */
@@ -47,7 +56,10 @@ struct sp_args {
 	uint64_t interval_ns, count, address;
 	uint64_t older_ns, top, min_size, max_size, sample_rate, max_blocks, max_paths;
 	uint64_t sample_bytes, for_ns, max_pause_ns, max_memory, max_file, from_ns, to_ns, fail_over;
+	uint64_t scan_ns, max_targets;
+	const char *name, *cgroup, *listen, *token_file;
 	const struct sp_choice *sort, *engine, *color, *format, *table;
+	struct sp_word_list words;
 	char *const *argv; /* the program to launch, NULL-terminated; NULL: none */
 };
 
@@ -60,6 +72,7 @@ enum sp_opt_type {
 	SP_OPT_DURATION, /* uint64_t nanoseconds in [min, max], with ns, us, ms, s, m, h, d */
 	SP_OPT_STRING,   /* const char *, not empty */
 	SP_OPT_CHOICE,   /* const struct sp_choice * */
+	SP_OPT_WORDS,    /* struct sp_word_list: every further word */
 	SP_OPT_ARGV,     /* char *const *: everything after "--" */
 };
 

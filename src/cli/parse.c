@@ -7,8 +7,7 @@
 
 #include "cli/options.h"
 
-#define MAX_ROWS  64 /* options of one command */
-#define MAX_WORDS 8  /* words that are no options, before "--" */
+#define MAX_ROWS 64 /* options of one command */
 
 /* What getopt_long returns for row i; above every letter. */
 #define LONG_BASE 0x100
@@ -22,7 +21,7 @@ struct parser {
 	size_t nr_rows;
 	struct option longs[MAX_ROWS + 1];
 	char shorts[2 * MAX_ROWS + 4];
-	const char *words[MAX_WORDS];
+	const char *words[SP_MAX_WORDS];
 	size_t nr_words;
 };
 
@@ -121,7 +120,7 @@ static int step(struct parser *p, int argc, char **argv)
 	if (key == '?' || key == ':')
 		return refuse(p, key, at < argc ? argv[at] : "");
 	if (key == 1) {
-		if (p->nr_words == MAX_WORDS)
+		if (p->nr_words == SP_MAX_WORDS)
 			return refuse_word(p, optarg);
 		p->words[p->nr_words++] = optarg;
 		return 0;
@@ -140,7 +139,7 @@ static int take_rest(struct parser *p, int nr, char **rest)
 		return 0;
 	}
 	for (int i = 0; i < nr; i++) {
-		if (p->nr_words == MAX_WORDS)
+		if (p->nr_words == SP_MAX_WORDS)
 			return refuse_word(p, rest[i]);
 		p->words[p->nr_words++] = rest[i];
 	}
@@ -158,7 +157,9 @@ static int place_words(struct parser *p)
 
 		if (!(o->how & SP_OPT_POSITIONAL) || o->type == SP_OPT_ARGV || (o->how & SP_OPT_ONLY_ATTACH && !attach))
 			continue;
-		err = sp_opt_store(o, p->words[i++], p->args, p->why);
+		do
+			err = sp_opt_store(o, p->words[i++], p->args, p->why);
+		while (!err && o->type == SP_OPT_WORDS && i < p->nr_words);
 		if (err)
 			return err;
 	}

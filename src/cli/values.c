@@ -164,6 +164,16 @@ static int store_choice(const struct sp_opt *o, const char *text, const struct s
 	return sp_why_set(why, SP_FAULT_USAGE, EINVAL, "'%s' is not a choice for --%s: %s", text, o->name, list);
 }
 
+static int store_word(const struct sp_opt *o, const char *text, struct sp_word_list *field, struct sp_why *why)
+{
+	if (!*text)
+		return sp_why_set(why, SP_FAULT_USAGE, EINVAL, "%s%s must not be empty", dashes(o), o->name);
+	if (field->nr == SP_MAX_WORDS)
+		return sp_why_set(why, SP_FAULT_USAGE, ENOSPC, "'%s' is one word too many", text);
+	field->list[field->nr++] = text;
+	return 0;
+}
+
 int sp_opt_store(const struct sp_opt *o, const char *text, struct sp_args *args, struct sp_why *why)
 {
 	void *field = (char *)args + o->field;
@@ -177,6 +187,8 @@ int sp_opt_store(const struct sp_opt *o, const char *text, struct sp_args *args,
 			return sp_why_set(why, SP_FAULT_USAGE, EINVAL, "%s%s must not be empty", dashes(o), o->name);
 		*(const char **)field = text;
 		return 0;
+	case SP_OPT_WORDS:
+		return store_word(o, text, field, why);
 	case SP_OPT_ARGV: /* not one word: parse.c sets it */
 		return 0;
 	case SP_OPT_CHOICE:

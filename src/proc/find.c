@@ -8,7 +8,9 @@
 
 /* What a search by name found so far. */
 struct matches {
-	const char *name;
+	const char *name;   /* NULL: every process */
+	struct sp_vec *all; /* pid_t; NULL: nobody wants all of them */
+	int err;            /* of the vector; 0: none */
 	pid_t first;
 	size_t nr;
 	size_t nr_listed; /* of them in `text` */
@@ -71,8 +73,13 @@ static void consider(const struct sp_procfs *fs, pid_t pid, struct matches *foun
 		return; /* gone, or hidden from us */
 	if (sp_stat_is_kernel_thread(&st) || sp_stat_is_dead(&st))
 		return;
-	if (!strcmp(st.comm, found->name) || exe_is_named(dirfd, found->name) || argv0_is_named(dirfd, found->name))
+	if (found->name && strcmp(st.comm, found->name) != 0 && !exe_is_named(dirfd, found->name) &&
+	    !argv0_is_named(dirfd, found->name))
+		return;
+	if (!found->all)
 		matches_add(found, pid, dirfd, &st);
+	else if (!found->err)
+		found->err = sp_vec_push(found->all, &pid);
 }
 
 static int search(const struct sp_procfs *fs, struct matches *found, struct sp_why *why)
@@ -120,6 +127,14 @@ static int find_by_name(const struct sp_procfs *fs, const char *name, pid_t *ret
 		return refuse_several(&found, why);
 	*ret = found.first;
 	return 0;
+}
+
+int sp_proc_find_all(const struct sp_procfs *fs, const char *name, struct sp_vec *ret, struct sp_why *why)
+{
+	struct matches found = {.name = name, .all = ret};
+	int rc = search(fs, &found, why);
+
+	return rc ? rc : found.err;
 }
 
 int sp_proc_find(const struct sp_procfs *fs, const char *pid_or_name, pid_t *ret, struct sp_why *why)

@@ -30,6 +30,13 @@ struct sp_procfs {
 sp_must_check int sp_proc_find(const struct sp_procfs *fs, const char *pid_or_name, pid_t *ret, struct sp_why *why);
 
 /*
+ * All processes of that name, or (NULL) every one; pid_t, appended to *ret, in no order. Never ourselves, kernel
+ * threads or zombies. -ENOSPC: more than *ret takes; -ENOMEM.
+ */
+sp_must_check int sp_proc_find_all(const struct sp_procfs *fs, const char *name, struct sp_vec *ret,
+				   struct sp_why *why);
+
+/*
  * Opens a target for watching. Refuses with a reason and a way out: no such process, ourselves, kernel thread, zombie,
  * 32-bit (ELF class of /proc/PID/exe), not permitted (which capability or sysctl), exited meanwhile.
  * Ownership of *ret goes to the caller: sp_proc_close().

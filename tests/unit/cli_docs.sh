@@ -55,6 +55,7 @@ if command -v man >/dev/null && command -v col >/dev/null; then
 	check_page seep-trace.1 trace
 	check_page seep-shm.1 shm
 	check_page seep-detach.1 detach
+	check_page seep-serve.1 serve
 	check_page seep-kernel.1 kernel
 	check_page memleak.8 memleak
 else

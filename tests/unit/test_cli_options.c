@@ -13,7 +13,7 @@
 
 static const unsigned commands[] = {SP_FOR_SEEP, SP_FOR_TRACE, SP_FOR_KERNEL, SP_FOR_MEMLEAK, SP_FOR_HELP};
 
-#define MAX_WORDS 24
+#define MAX_WORDS 48
 
 /* Splits a line at blanks; "~" stands for an empty word. */
 static int split(char *line, char **argv)
@@ -261,8 +261,19 @@ static void words_too_many_are_refused(void **state)
 	(void)state;
 	assert_refused(SP_FOR_TRACE, "app 1 2 3", "'3' is one word too many (see 'seep it --help')");
 	assert_refused(SP_FOR_MEMLEAK, "1 2 -- 3", "'3' is one word too many (see 'seep it --help')");
-	assert_refused(SP_FOR_KERNEL, "1 2 3 4 5 6 7 8 9 10", "'9' is one word too many (see 'seep it --help')");
+	assert_refused(SP_FOR_KERNEL, "1 2 3 4 5 6 7 8 9 10", "'3' is one word too many (see 'seep it --help')");
 	assert_refused(SP_FOR_TRACE, "1 2 3 -- ls", "'3' is one word too many (see 'seep it --help')");
+}
+
+static void a_list_of_words_has_an_end(void **state)
+{
+	PARSE(SP_FOR_SERVE, "redis --top 3 12 -- 13");
+	(void)state;
+	assert_int_equal(args.words.nr, 3);
+	assert_string_equal(args.words.list[0], "redis");
+	assert_string_equal(args.words.list[2], "13");
+	assert_refused(SP_FOR_SERVE, "1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 last",
+		       "'last' is one word too many (see 'seep it --help')");
 }
 
 static void a_hostile_word_cannot_steer_the_terminal(void **state)
@@ -451,6 +462,7 @@ int main(void)
 	    cmocka_unit_test(lengths_of_time_are_checked),
 	    cmocka_unit_test(choices_are_listed),
 	    cmocka_unit_test(words_too_many_are_refused),
+	    cmocka_unit_test(a_list_of_words_has_an_end),
 	    cmocka_unit_test(a_hostile_word_cannot_steer_the_terminal),
 	    cmocka_unit_test(durations_have_units_and_fractions),
 	    cmocka_unit_test(every_row_parses_in_every_form),
