@@ -20,7 +20,9 @@
 #include "sample.h"
 #include "store.h"
 
-#define MAP_STACK  0x20000 /* uapi/asm-generic/mman.h */
+#define MAP_FIXED  0x10 /* uapi/asm-generic/mman-common.h */
+#define MAP_STACK  0x20000
+#define MREMAP_FIXED 2 /* uapi/linux/mman.h */
 #define MAX_ERRNO  4095    /* results of mmap from -4095 on are errors */
 #define EXPORT     __attribute__((used, visibility("hidden")))
 #define UNTIL_HERE __atomic_signal_fence(__ATOMIC_SEQ_CST) /* for a handler on this thread */
@@ -34,7 +36,8 @@ static COLD bool is_busy(const struct sp_agent_thread *t, const struct sp_walk *
 
 	if (busy < at->sp || busy >= hi) /* its frame is gone */
 		return false;
-	return find_agent_frame(at, hi, busy + sizeof(struct sp_agent_call), true) != INSIDE_NOT;
+	struct bounds b = bounds_of(at->sp - 8, hi);
+	return find_agent_frame(at, &b, busy + sizeof(struct sp_agent_call), true) != INSIDE_NOT;
 }
 
 static inline uint32_t path_of_caller(struct sp_agent_thread *t, uint64_t fs, const struct sp_agent_call *c,
@@ -48,7 +51,7 @@ static inline uint32_t path_of_caller(struct sp_agent_thread *t, uint64_t fs, co
 	}
 	uint64_t hi = stack_end(t, fs, at.sp);
 	if (UNLIKELY(!hi))
-		return tree_child(SP_AGENT_ROOT_FOREIGN, at.pc);
+		return foreign_path(t, fs, &at);
 	if (UNLIKELY(t->busy) && is_busy(t, &at, hi)) {
 		count_lost(t, SP_LOST_NESTED);
 		return SP_AGENT_NODE_NONE;
@@ -172,6 +175,15 @@ EXPORT void sp_agent_realloc_done(const struct sp_agent_call *c, uint64_t bp)
 
 /* ---- mappings ---- */
 
+/* What the call takes away may have been known as a place for stacks. */
+static void forget_mapping(const struct sp_agent_call *c)
+{
+	if (c->hook->kind != SP_KIND_MMAP || c->args[3] & MAP_FIXED)
+		stacks_forget(c->args[0], c->args[1]);
+	if (c->hook->kind == SP_KIND_MREMAP && c->args[3] & MREMAP_FIXED)
+		stacks_forget(c->old.size, c->args[2]); /* entry.S keeps the fifth argument there */
+}
+
 /* False: nothing to follow. */
 EXPORT bool sp_agent_map_begin(const struct sp_agent_call *c, uint64_t bp)
 {
@@ -179,10 +191,11 @@ EXPORT bool sp_agent_map_begin(const struct sp_agent_call *c, uint64_t bp)
 	uint64_t fs = thread_pointer();
 	struct sp_agent_thread *t = thread_of(fs);
 
+	forget_mapping(c);
 	if (c->hook->kind == SP_KIND_MMAP && c->args[3] & MAP_STACK)
 		return false;
-	uint64_t hi = t ? stack_end(t, fs, at.sp) : 0;
-	if (hi && is_inner_call(&at, hi))
+	struct bounds b = foreign_bounds(t, fs, at.sp - 8, t != NULL);
+	if (is_inner_call(&at, &b))
 		return false;
 	if (c->hook->kind != SP_KIND_MMAP) /* now: as soon as it is gone another thread may get the range */
 		ring_put(t, SP_AGENT_EV_UNMAP, c->hook->fn, c->args[0], c->args[1], SP_AGENT_NODE_NONE);

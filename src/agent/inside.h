@@ -6,7 +6,7 @@
 #ifndef SEEP_AGENT_INSIDE_H
 #define SEEP_AGENT_INSIDE_H
 
-#include "stack.h"
+#include "foreign.h"
 
 #define MAX_INNER 48   /* frames of an allocator above each other */
 #define NEAR      4096 /* its frames are hardly ever that big together */
@@ -17,9 +17,9 @@ enum inside { INSIDE_NOT, INSIDE_YES, INSIDE_UNKNOWN };
  * Walks from *at until a frame of the agent is met. over_signals: also where a signal handler lies in between. Frames
  * at `until` and further out are not looked at (0: all are).
  */
-static COLD enum inside find_agent_frame(const struct sp_walk *at, uint64_t hi, uint64_t until, bool over_signals)
+static COLD enum inside find_agent_frame(const struct sp_walk *at, const struct bounds *b, uint64_t until,
+					 bool over_signals)
 {
-	struct bounds b = bounds_of(at->sp - 8, hi);
 	struct sp_walk w = *at;
 	uint32_t number = row_gen_number(LOAD(&header()->gen));
 
@@ -33,7 +33,7 @@ static COLD enum inside find_agent_frame(const struct sp_walk *at, uint64_t hi, 
 			return INSIDE_UNKNOWN;
 		if (ROW_KIND(row) == SP_ROW_SIG && !over_signals)
 			return INSIDE_NOT;
-		enum sp_step_end end = step(&w, row, &b);
+		enum sp_step_end end = step(&w, row, b);
 		if (end != SP_STEP_ON)
 			return end == SP_STEP_WHOLE ? INSIDE_NOT : INSIDE_UNKNOWN;
 	}
@@ -44,20 +44,20 @@ static COLD enum inside find_agent_frame(const struct sp_walk *at, uint64_t hi, 
  * Is there the frame of a hook on the stack just above sp? For code that cannot be walked (musl has no unwind data). A
  * cookie is a frame's own address and is wiped when the hook returns.
  */
-static COLD bool has_cookie_near(uint64_t sp, uint64_t hi)
+static COLD bool has_cookie_near(const struct bounds *b)
 {
-	uint64_t end = hi - sp > NEAR ? sp + NEAR : hi;
+	uint64_t at = (b->lo + 7) & ~7ull, end = b->lo + (b->size < NEAR ? b->size : NEAR);
 
-	for (uint64_t at = sp & ~7ull; at + 8 <= end; at += 8)
+	for (; at <= end; at += 8)
 		if (LOAD((const uint64_t *)at) == at - offsetof(struct sp_agent_call, cookie))
 			return true;
 	return false;
 }
 
 /* Is this call part of one that is watched: an allocator that maps memory for itself? */
-static COLD bool is_inner_call(const struct sp_walk *at, uint64_t hi)
+static COLD bool is_inner_call(const struct sp_walk *at, const struct bounds *b)
 {
-	switch (find_agent_frame(at, hi, 0, false)) {
+	switch (find_agent_frame(at, b, 0, false)) {
 	case INSIDE_NOT:
 		return false;
 	case INSIDE_YES:
@@ -65,7 +65,7 @@ static COLD bool is_inner_call(const struct sp_walk *at, uint64_t hi)
 	case INSIDE_UNKNOWN:
 		break;
 	}
-	return has_cookie_near(at->sp, hi);
+	return has_cookie_near(b);
 }
 
 #endif

@@ -189,6 +189,7 @@ struct walked {
 	uint32_t nr_frames, nr_steps;
 	bool has_caller; /* the outermost step led to the innermost frame */
 	bool is_lasting; /* what the walk depended on is all in the frames and words */
+	bool is_guessed; /* it led through code of which nothing is known */
 };
 
 static void set_root(struct sp_agent_thread *t, struct walked *r, uint32_t root, const struct sp_walk *w, bool at_zero)
@@ -220,6 +221,7 @@ INLINE struct walked walk_out(struct sp_agent_thread *t, struct sp_walk *w, cons
 		s->pc = w->pc;
 		s->bp = w->bp;
 		s->row = row_for(number, w) | (w->is_exact ? ROW_EXACT : 0);
+		r.is_guessed |= (s->row & ROW_GUESSED) != 0;
 		enum sp_step_end end = step(w, s->row, b);
 		if (LIKELY(end == SP_STEP_ON))
 			continue;
@@ -231,6 +233,21 @@ INLINE struct walked walk_out(struct sp_agent_thread *t, struct sp_walk *w, cons
 	}
 }
 
+/* A path that says less than there was. */
+static COLD void count_end(struct sp_agent_thread *t, uint32_t root)
+{
+	if (root != SP_AGENT_ROOT_WHOLE)
+		count_lost(t, root == SP_AGENT_ROOT_CUT ? SP_LOST_STACK_CUT : SP_LOST_STACK_BROKEN);
+}
+
+/* How the path of the innermost of nr frames ends. */
+INLINE uint32_t root_of(const struct sp_agent_thread *t, const struct walked *r, uint32_t nr)
+{
+	if (UNLIKELY(nr - 1 > SP_MAX_FRAMES))
+		return SP_AGENT_ROOT_CUT;
+	return UNLIKELY(r->is_guessed) ? SP_AGENT_ROOT_BROKEN : t->frames[0].node;
+}
+
 /* Step 4. */
 INLINE uint32_t keep_steps(struct sp_agent_thread *t, const struct walked *r)
 {
@@ -240,8 +257,10 @@ INLINE uint32_t keep_steps(struct sp_agent_thread *t, const struct walked *r)
 		keep_frame(t, nr, &t->steps[i], r->has_caller || i + 1 < r->nr_steps);
 		nr++;
 	}
-	t->nr_frames = r->is_lasting ? nr : 0;
+	t->nr_frames = r->is_lasting && !r->is_guessed ? nr : 0;
 	t->nr_new_frames += r->nr_steps;
+	if (UNLIKELY(root_of(t, r, nr) != SP_AGENT_ROOT_WHOLE))
+		count_end(t, root_of(t, r, nr));
 	return t->frames[nr - 1].node;
 }
 

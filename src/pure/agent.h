@@ -48,6 +48,8 @@ static inline uint64_t sp_agent_area_bytes(const struct sp_agent_limits *l, enum
 		return (uint64_t)l->max_rows * sizeof(struct sp_row);
 	case SP_AGENT_ROW_CACHE:
 		return 8ull << SP_AGENT_ROW_CACHE_BITS;
+	case SP_AGENT_STACKS:
+		return 2 * SP_AGENT_MAX_STACKS * sizeof(uint64_t);
 	case SP_AGENT_NODES:
 		return (uint64_t)l->max_nodes * sizeof(struct sp_agent_node);
 	case SP_AGENT_INDEX:
@@ -108,6 +110,31 @@ static inline void sp_agent_config_place(struct sp_agent_config *c, const struct
 		c->size_mask = ~0ull;
 		c->size_add = 1;
 	}
+}
+
+/*
+ * A mapping in which there may be a stack, in one word: its first page and how many there are. Sorted by address. 0 pages:
+ * it has gone.
+ */
+#define SP_AGENT_STACK_SIZE_BITS 29
+#define SP_AGENT_STACK_MAX_PAGES ((1ull << SP_AGENT_STACK_SIZE_BITS) - 1)
+
+static inline uint64_t sp_agent_stack(uint64_t start, uint64_t end)
+{
+	uint64_t nr = (end - start) / SP_AGENT_PAGE;
+
+	return start / SP_AGENT_PAGE << SP_AGENT_STACK_SIZE_BITS |
+	       (nr < SP_AGENT_STACK_MAX_PAGES ? nr : SP_AGENT_STACK_MAX_PAGES);
+}
+
+static inline uint64_t sp_agent_stack_start(uint64_t word)
+{
+	return (word >> SP_AGENT_STACK_SIZE_BITS) * SP_AGENT_PAGE;
+}
+
+static inline uint64_t sp_agent_stack_end(uint64_t word)
+{
+	return sp_agent_stack_start(word) + (word & SP_AGENT_STACK_MAX_PAGES) * SP_AGENT_PAGE;
 }
 
 /* A new region's header. */

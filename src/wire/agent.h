@@ -60,6 +60,7 @@ enum sp_agent_area {
 	SP_AGENT_RANGES,    /* struct sp_row_range, two halves of SP_AGENT_MAX_RANGES */
 	SP_AGENT_ROWS,      /* struct sp_row[max_rows] */
 	SP_AGENT_ROW_CACHE, /* uint64_t[1 << SP_AGENT_ROW_CACHE_BITS] */
+	SP_AGENT_STACKS,    /* uint64_t, two halves of SP_AGENT_MAX_STACKS: sp_agent_stack() */
 	SP_AGENT_NODES,     /* struct sp_agent_node[max_nodes] */
 	SP_AGENT_INDEX,     /* uint32_t[]: hash tables of node numbers, see agent/tree.h */
 	SP_AGENT_KEYS,      /* uint64_t[1 << hash_bits]: addresses of the blocks in the hash */
@@ -84,6 +85,7 @@ struct sp_agent_limits {
 };
 
 #define SP_AGENT_MAX_RANGES     4096
+#define SP_AGENT_MAX_STACKS     16384 /* mappings that may hold one */
 #define SP_AGENT_ROW_CACHE_BITS 14
 #define SP_AGENT_ROW_CACHE_GENS 15 /* publications that its entries tell apart: numbers 1 to 15 */
 #define SP_AGENT_MAX_NODES      (1u << 22)
@@ -169,7 +171,9 @@ struct sp_agent_header {
 	uint32_t nr_ranges[2]; /* in each half */
 	uint32_t is_regular;   /* sampled calls come at intervals of exactly `mean`, not by chance */
 	uint64_t ring_tail;    /* events that our side has taken */
-	uint64_t pad2[3];
+	uint32_t stacks_gen;   /* one more with each publication of mappings; its lowest bit is the half in use */
+	uint32_t nr_stacks[2]; /* in each half */
+	uint32_t pad2[3];
 
 	/* Written by the agent, seldom. */
 	uint32_t nr_nodes;         /* given out, number 0 included */
@@ -178,6 +182,8 @@ struct sp_agent_header {
 	uint32_t nr_filtered;      /* blocks that are in the hash and counted in the filter */
 	uint32_t degraded;         /* enum sp_agent_degraded */
 	uint64_t nr_unknown;       /* pcs outside all ranges: time to look at the mappings */
+	uint64_t nr_foreign;       /* events on a stack in no known mapping: time to look at them */
+	uint64_t nr_unmapped;      /* mappings about to go or to be replaced */
 	uint64_t ring_head;        /* events begun */
 	uint64_t nr_differences;   /* checking build: stacks that were not what a full walk says */
 	uint64_t nr_checked;       /* checking build: stacks compared */
@@ -235,7 +241,6 @@ enum sp_agent_root {
 	SP_AGENT_ROOT_WHOLE,   /* the outermost frame was reached */
 	SP_AGENT_ROOT_BROKEN,  /* ended before it */
 	SP_AGENT_ROOT_CUT,     /* deeper than could be kept */
-	SP_AGENT_ROOT_FOREIGN, /* on a stack of which nothing is known: the innermost return address only */
 	SP_AGENT_NR_ROOTS
 };
 
@@ -313,6 +318,8 @@ struct sp_agent_thread {
 	struct sp_agent_frame frames[SP_AGENT_MAX_STACK]; /* outermost first */
 	struct sp_agent_word words[SP_AGENT_MAX_WORDS];
 	struct sp_agent_step steps[SP_AGENT_MAX_NEW + 1];
+	uint64_t nr_foreign;            /* walks on other stacks begun; agent/foreign.h */
+	uint64_t foreign[SP_MAX_FRAMES]; /* the pcs of the last one */
 };
 
 _Static_assert(sizeof(struct sp_agent_hook) == 32, "layout shared with the agent");

@@ -104,7 +104,7 @@ def thread_stacks_are_no_leak(env):
     check(totals(stack)[0] < 1 << 20, f"a thread's stack is counted: {totals(stack)}\n{show(report)}")
 
 
-@test(engines=["bpf"])
+@test()
 def allocations_in_signal_handlers_and_jumps_out(env):
     _, truth, report = watch_victim(env, "sigjmp", "go", "go")
     check_truth(report, truth)

@@ -5,7 +5,8 @@
  *
  * jump: longjmp out of malloc, then leaks from deeper and from equal depth.
  * coroutines: eight on small stacks beside each other; in one of them malloc never returns.
- * signal low|high: a thread's malloc is interrupted by a handler that allocates too, on a stack below or above its own.
+ * signal low|high [seen]: a thread's malloc is interrupted by a handler that allocates too, on a stack below or above its
+ * own. Above it, its block counts only when it is said to be seen.
  */
 #include <alloca.h>
 #include <pthread.h>
@@ -185,12 +186,12 @@ int main(void)
 			victim_through("leak_in_coroutine", 64LL * (COROUTINES - 1) * ROUNDS,
 				       (COROUTINES - 1) * ROUNDS);
 		} else if (victim_is(line, "signal")) {
-			bool is_high = strstr(line, "high");
+			bool is_high = strstr(line, "high"), is_seen = !is_high || strstr(line, "seen");
 			if (pthread_create(&t, NULL, interrupted, is_high ? high : low) || pthread_join(t, NULL))
 				_exit(7);
-			victim_through("leak_interrupted", SIGNAL + (is_high ? 0 : IN_HANDLER), is_high ? 1 : 2);
+			victim_through("leak_interrupted", SIGNAL + (is_seen ? IN_HANDLER : 0), is_seen ? 2 : 1);
 			victim_through("leak_flat", (long long)BLOCKS * SIZE, BLOCKS);
-			if (!is_high)
+			if (is_seen)
 				victim_through("leak_in_handler", IN_HANDLER, 1);
 		}
 		victim_done(line);

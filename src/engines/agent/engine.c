@@ -168,17 +168,16 @@ static void say_degraded(struct agent *a)
 	say(a, text);
 }
 
-static void look_at_threads(struct agent *a)
+static void look_at_stacks(struct agent *a)
 {
 	uint64_t begin_ns = sp_watch_now_ns();
 	struct sp_agent_stay *s = &a->stay;
-	struct sp_maps maps = {0};
+	bool has_foreign = __atomic_load_n(&s->data.header->nr_foreign, __ATOMIC_RELAXED) != s->nr_foreign;
 
-	if (!sp_agent_threads_have_come(&s->threads, &s->data) || !sp_watch_look_is_affordable(&s->tables.look) ||
-	    sp_proc_maps(a->c.target, &maps, NULL))
+	if ((!has_foreign && !sp_agent_threads_have_come(&s->threads, &s->data)) ||
+	    !sp_watch_look_is_affordable(&s->tables.look))
 		return;
-	sp_agent_threads_update(&s->threads, &s->data, &maps);
-	sp_maps_done(&maps);
+	sp_agent_stay_look_at_stacks(s);
 	s->tables.look.saved_ns -= (int64_t)(sp_watch_now_ns() - begin_ns);
 }
 
@@ -258,7 +257,7 @@ static enum sp_engine_news agent_poll(struct sp_engine *e, struct sp_ledger *l)
 	if (a->stay.ticker.is_gone)
 		return start_over(a, l) ? SP_NEWS_EXEC : SP_NEWS_NONE;
 	drain(a, l);
-	look_at_threads(a);
+	look_at_stacks(a);
 	look_at_code(a);
 	say_degraded(a);
 	renew_births(a);
@@ -287,8 +286,6 @@ static void set_lost(struct agent *a, struct sp_ledger *l)
 
 	sp_agent_threads_lost(&a->stay.threads, &a->stay.data, lost);
 	lost[SP_LOST_EVENTS] += a->stay.events.nr_refused;
-	lost[SP_LOST_STACK_CUT] += a->stay.paths.nr_cut;
-	lost[SP_LOST_STACK_BROKEN] += a->stay.paths.nr_broken;
 	for (unsigned id = 0; id < SP_NR_LOST; id++)
 		sp_ledger_set_lost(l, (enum sp_lost_id)id, lost[id]);
 	/* After a loss of events the list of mappings may hold what is gone. */

@@ -94,7 +94,6 @@ struct sp_agent_paths {
 	struct sp_vec ids;           /* uint32_t: by node, 1 + the ledger's id; 0: not asked yet */
 	struct sp_symbolizer *names; /* says whose the addresses were; NULL: nobody knows */
 	uint64_t epoch;              /* of names, that ids are of */
-	uint64_t nr_broken, nr_cut;
 };
 
 void sp_agent_paths_init(struct sp_agent_paths *p, struct sp_symbolizer *names);
@@ -155,6 +154,11 @@ void sp_agent_threads_reclaim(struct sp_agent_threads *t, const struct sp_agent_
 
 /* What the agent could not do, in all. */
 void sp_agent_threads_lost(struct sp_agent_threads *t, const struct sp_agent_data *d, uint64_t ret[SP_NR_LOST]);
+
+/* ---- where stacks may be (stacks.c) ---- */
+
+/* Tells the agent in which mappings there may be stacks that are no thread's own. NULL: nothing is known. */
+void sp_agent_stacks_publish(const struct sp_agent_data *d, const struct sp_maps *maps);
 
 /* ---- the agent's code and its hooks (plant.c) ---- */
 
@@ -222,6 +226,7 @@ struct sp_agent_ticker {
 	atomic_bool is_over;    /* memory used up: it has gone over to sampling */
 	_Atomic uint64_t taken; /* of the ring */
 	uint64_t nr_unknown;    /* when it last looked */
+	uint64_t nr_foreign;
 };
 
 #define SP_AGENT_TICKER_EMPTY ((struct sp_agent_ticker){.mem_fd = -1})
@@ -246,6 +251,7 @@ struct sp_agent_stay {
 	uint64_t begin_ns; /* of tick 0 */
 	uint64_t max_memory;
 	uint64_t nr_unknown; /* at the last look at the target's code */
+	uint64_t nr_foreign; /* at the last look at its stacks */
 	bool has_left;
 };
 
@@ -256,6 +262,9 @@ sp_must_check int sp_agent_stay_begin(struct sp_agent_stay *s, const struct sp_e
 
 /* Hooks that a module brought which has come since. */
 sp_must_check int sp_agent_stay_extend(struct sp_agent_stay *s, struct sp_why *why);
+
+/* Tells the agent of stacks that have come. From the mappings as they are now. */
+void sp_agent_stay_look_at_stacks(struct sp_agent_stay *s);
 
 /* Takes everything out of the target; what has been recorded stays readable. True: nothing is left in it. */
 bool sp_agent_stay_leave(struct sp_agent_stay *s, struct sp_why *why);

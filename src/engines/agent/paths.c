@@ -69,32 +69,22 @@ static const struct sp_agent_node *node_at(struct sp_agent_paths *p, const struc
 }
 
 /*
- * The pcs from a node outwards, and how the path ends. False: a node is missing. Parents have smaller numbers, so it
- * comes to an end whatever the tree says.
+ * The pcs from a node outwards, as many as there is room for. False: a node is missing. Parents have smaller numbers, so
+ * it comes to an end whatever the tree says.
  */
 static bool collect(struct sp_agent_paths *p, const struct sp_agent_data *d, uint32_t node, uint64_t *pcs,
-		    unsigned *ret_nr, enum sp_agent_root *ret_root)
+		    unsigned *ret_nr)
 {
 	unsigned nr = 0;
-	bool is_cut = false;
 
-	*ret_root = SP_AGENT_ROOT_WHOLE;
 	while (node >= SP_AGENT_NR_ROOTS) {
 		const struct sp_agent_node *n = node_at(p, d, node);
 		if (!n || n->parent >= node)
 			return false;
-		if (n->pc & SP_AGENT_PC_GUESSED)
-			*ret_root = SP_AGENT_ROOT_BROKEN;
 		if (nr < SP_MAX_FRAMES)
 			pcs[nr++] = n->pc & SP_AGENT_PC_MASK;
-		else
-			is_cut = true;
 		node = n->parent;
 	}
-	if (node != SP_AGENT_ROOT_WHOLE)
-		*ret_root = (enum sp_agent_root)node;
-	if (is_cut)
-		*ret_root = SP_AGENT_ROOT_CUT;
 	*ret_nr = nr;
 	return node != SP_AGENT_NODE_NONE;
 }
@@ -113,17 +103,10 @@ static void follow_names(struct sp_agent_paths *p)
 	}
 }
 
-static void count(struct sp_agent_paths *p, enum sp_agent_root root)
-{
-	p->nr_cut += root == SP_AGENT_ROOT_CUT;
-	p->nr_broken += root == SP_AGENT_ROOT_BROKEN || root == SP_AGENT_ROOT_FOREIGN;
-}
-
 uint32_t sp_agent_paths_id(struct sp_agent_paths *p, const struct sp_agent_data *d, struct sp_ledger *l, uint32_t node,
 			   uint64_t when_ns)
 {
 	uint64_t pcs[SP_MAX_FRAMES];
-	enum sp_agent_root root;
 	uint32_t id, *known;
 	unsigned nr;
 
@@ -133,13 +116,11 @@ uint32_t sp_agent_paths_id(struct sp_agent_paths *p, const struct sp_agent_data 
 	known = sp_vec_at(&p->ids, uint32_t, node);
 	if (*known && *known != ASK_AGAIN)
 		return *known - 1;
-	if (!collect(p, d, node, pcs, &nr, &root))
+	if (!collect(p, d, node, pcs, &nr))
 		return SP_NO_PATH;
 	bool is_shared = sp_symbolizer_bind(p->names, pcs, nr, when_ns);
 	if (sp_ledger_path(l, pcs, nr, &id))
 		return SP_NO_PATH;
-	if (!*known)
-		count(p, root);
 	*known = is_shared ? ASK_AGAIN : id + 1;
 	return id;
 }

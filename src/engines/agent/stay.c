@@ -19,7 +19,8 @@
 
 #include "engines/agent/impl.h"
 
-#define PATIENCE_NS 2000000000ull /* for threads that are in the allocator when we leave */
+#define PATIENCE_NS     2000000000ull /* for threads that are in the allocator when we leave */
+#define LOOKS_AT_STACKS 3             /* while the target unmaps all the time */
 
 /* ---- before the way in ---- */
 
@@ -172,11 +173,11 @@ int sp_agent_stay_begin(struct sp_agent_stay *s, const struct sp_engine_config *
 	sp_agent_paths_init(&s->paths, s->c->names);
 	sp_agent_events_init(&s->events);
 	int err = begin(s, &maps, why);
-	if (!err)
-		sp_agent_threads_update(&s->threads, &s->data, &maps);
 	sp_maps_done(&maps);
 	if (err)
 		sp_agent_stay_end(s);
+	else
+		sp_agent_stay_look_at_stacks(s);
 	return err;
 }
 
@@ -205,6 +206,25 @@ int sp_agent_stay_extend(struct sp_agent_stay *s, struct sp_why *why)
 		s->planted.hooked.nr = nr_hooked;
 	sp_agent_wants_done(&w);
 	return err;
+}
+
+void sp_agent_stay_look_at_stacks(struct sp_agent_stay *s)
+{
+	const struct sp_agent_header *h = s->data.header;
+
+	s->nr_foreign = __atomic_load_n(&h->nr_foreign, __ATOMIC_RELAXED);
+	for (int i = 0; i < LOOKS_AT_STACKS; i++) {
+		uint64_t nr_unmapped = __atomic_load_n(&h->nr_unmapped, __ATOMIC_SEQ_CST);
+		struct sp_maps maps = {0};
+		if (sp_proc_maps(s->c->target, &maps, NULL))
+			return;
+		sp_agent_threads_update(&s->threads, &s->data, &maps);
+		sp_agent_stacks_publish(&s->data, &maps);
+		sp_maps_done(&maps);
+		if (__atomic_load_n(&h->nr_unmapped, __ATOMIC_SEQ_CST) == nr_unmapped)
+			return;
+	}
+	sp_agent_stacks_publish(&s->data, NULL); /* what we read may be gone by now */
 }
 
 struct sp_agent_reading sp_agent_stay_reading(struct sp_agent_stay *s, struct sp_ledger *l)

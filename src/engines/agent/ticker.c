@@ -61,9 +61,11 @@ static void *run(void *arg)
 	clock_gettime(CLOCK_MONOTONIC, &next);
 	while (!t->must_end) {
 		uint64_t unknown = __atomic_load_n(&t->data->header->nr_unknown, __ATOMIC_RELAXED);
-		if (look(t) || unknown != t->nr_unknown)
+		uint64_t foreign = __atomic_load_n(&t->data->header->nr_foreign, __ATOMIC_RELAXED);
+		if (look(t) || unknown != t->nr_unknown || foreign != t->nr_foreign)
 			wake(t);
 		t->nr_unknown = unknown;
+		t->nr_foreign = foreign;
 		next.tv_nsec += SP_AGENT_TICK_NS;
 		if (next.tv_nsec >= 1000000000) {
 			next.tv_nsec -= 1000000000;

@@ -6,16 +6,16 @@
 #define CONFIG_FLAGS       76
 #define CONFIG_HEADER      96
 #define CONFIG_AREAS       112
-#define CONFIG_THREAD_MASK 232
-#define CONFIG_MAX_SHADOWS 244
-#define CONFIG_SIZE_MASK   256
-#define CONFIG_SIZE_ADD    264
+#define CONFIG_THREAD_MASK 240
+#define CONFIG_MAX_SHADOWS 252
+#define CONFIG_SIZE_MASK   264
+#define CONFIG_SIZE_ADD    272
 
-#define AREA_FILTER      7
-#define AREA_THREAD_KEYS 9
-#define AREA_THREADS     10
-#define AREA_CHUNKS      11
-#define AREA_SHADOW      12
+#define AREA_FILTER      8
+#define AREA_THREAD_KEYS 10
+#define AREA_THREADS     11
+#define AREA_CHUNKS      12
+#define AREA_SHADOW      13
 
 #define HEADER_MODE        68
 #define HEADER_NR_FILTERED 140
