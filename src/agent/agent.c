@@ -20,12 +20,12 @@
 #include "sample.h"
 #include "store.h"
 
-#define MAP_FIXED  0x10 /* uapi/asm-generic/mman-common.h */
-#define MAP_STACK  0x20000
-#define MREMAP_FIXED 2 /* uapi/linux/mman.h */
-#define MAX_ERRNO  4095    /* results of mmap from -4095 on are errors */
-#define EXPORT     __attribute__((used, visibility("hidden")))
-#define UNTIL_HERE __atomic_signal_fence(__ATOMIC_SEQ_CST) /* for a handler on this thread */
+#define MAP_FIXED    0x10 /* uapi/asm-generic/mman-common.h */
+#define MAP_STACK    0x20000
+#define MREMAP_FIXED 2    /* uapi/linux/mman.h */
+#define MAX_ERRNO    4095 /* results of mmap from -4095 on are errors */
+#define EXPORT       __attribute__((used, visibility("hidden")))
+#define UNTIL_HERE   __atomic_signal_fence(__ATOMIC_SEQ_CST) /* for a handler on this thread */
 
 /* ---- the caller's path ---- */
 

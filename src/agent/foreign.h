@@ -4,8 +4,8 @@
  *
  * Such a stack may lie anywhere and may be gone a moment later, so nothing is kept of a walk (it would be compared with
  * memory that need not be there any more): each is a whole one, 8 ns a frame. What may be read:
- *   - from sp to the end of its mapping, when our side has said where that is (SP_AGENT_STACKS); a mapping that is about
- *     to go is taken out first (stacks_forget());
+ *   - from sp to the end of its mapping, when our side has said where that is (SP_AGENT_STACKS); a mapping that is
+ * about to go is taken out first (stacks_forget());
  *   - else the rest of the page that the return address is in.
  * Where a handler's stack leads back to the one that the signal interrupted the walk goes on there.
  *
@@ -60,7 +60,8 @@ static uint64_t stacks_end(uint64_t addr)
 	return 0;
 }
 
-/* [addr, addr + size) is about to be unmapped, or mapped over. The count says so to our side, should it look just now. */
+/* [addr, addr + size) is about to be unmapped, or mapped over. The count says so to our side, should it look just now.
+ */
 static COLD void stacks_forget(uint64_t addr, uint64_t size)
 {
 	struct sp_agent_header *h = header();

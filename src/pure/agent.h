@@ -113,8 +113,8 @@ static inline void sp_agent_config_place(struct sp_agent_config *c, const struct
 }
 
 /*
- * A mapping in which there may be a stack, in one word: its first page and how many there are. Sorted by address. 0 pages:
- * it has gone.
+ * A mapping in which there may be a stack, in one word: its first page and how many there are. Sorted by address. 0
+ * pages: it has gone.
  */
 #define SP_AGENT_STACK_SIZE_BITS 29
 #define SP_AGENT_STACK_MAX_PAGES ((1ull << SP_AGENT_STACK_SIZE_BITS) - 1)
@@ -188,21 +188,26 @@ static inline uint64_t sp_agent_word_in_hash(uint32_t nr)
 	return nr ? (uint64_t)nr << 42 | (uint64_t)SP_AGENT_IN_HASH << 26 : 0;
 }
 
-/* Birth in ticks, at the time `now`. */
+/*
+ * Birth in ticks, at the time `now`. Words are read while the target goes on: a block may have been born a little later
+ * than the reader's now.
+ */
+#define SP_AGENT_READING_TICKS (1u << 16)
+
 static inline uint32_t sp_agent_word_birth(uint64_t word, uint32_t now)
 {
-	uint32_t birth = (uint32_t)(word >> 3) & SP_AGENT_BIRTH_MASK;
+	uint32_t birth = (uint32_t)(word >> 3) & SP_AGENT_BIRTH_MASK, latest = now + SP_AGENT_READING_TICKS;
 
 	if (word & 4)
 		return birth << SP_AGENT_OLD_SHIFT;
-	return now - ((now - birth) & SP_AGENT_BIRTH_MASK);
+	return latest - ((latest - birth) & SP_AGENT_BIRTH_MASK);
 }
 
 /* Is it time to write this word anew in coarser units? Else its birth would be taken for a later one. */
 static inline bool sp_agent_word_is_ageing(uint64_t word, uint32_t now)
 {
 	return word && !sp_agent_word_is_in_hash(word) && !(word & 4) &&
-	       now - sp_agent_word_birth(word, now) > SP_AGENT_BIRTH_MASK / 2;
+	       (int32_t)(now - sp_agent_word_birth(word, now)) > (int32_t)(SP_AGENT_BIRTH_MASK / 2);
 }
 
 /* The same block, born at this tick, in coarser units. */

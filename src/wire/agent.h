@@ -237,10 +237,10 @@ struct sp_agent_value {
 
 /* Numbers of nodes that are roots. Paths end there, and the root says how. */
 enum sp_agent_root {
-	SP_AGENT_NODE_NONE,    /* no path is known */
-	SP_AGENT_ROOT_WHOLE,   /* the outermost frame was reached */
-	SP_AGENT_ROOT_BROKEN,  /* ended before it */
-	SP_AGENT_ROOT_CUT,     /* deeper than could be kept */
+	SP_AGENT_NODE_NONE,   /* no path is known */
+	SP_AGENT_ROOT_WHOLE,  /* the outermost frame was reached */
+	SP_AGENT_ROOT_BROKEN, /* ended before it */
+	SP_AGENT_ROOT_CUT,    /* deeper than could be kept */
 	SP_AGENT_NR_ROOTS
 };
 
@@ -318,7 +318,7 @@ struct sp_agent_thread {
 	struct sp_agent_frame frames[SP_AGENT_MAX_STACK]; /* outermost first */
 	struct sp_agent_word words[SP_AGENT_MAX_WORDS];
 	struct sp_agent_step steps[SP_AGENT_MAX_NEW + 1];
-	uint64_t nr_foreign;            /* walks on other stacks begun; agent/foreign.h */
+	uint64_t nr_foreign;             /* walks on other stacks begun; agent/foreign.h */
 	uint64_t foreign[SP_MAX_FRAMES]; /* the pcs of the last one */
 };
 

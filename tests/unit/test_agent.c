@@ -175,7 +175,7 @@ static void a_failed_realloc_keeps_the_old_block_as_it_was(void **state)
 {
 	realloc_fn *failing = (realloc_fn *)fix_hook(fix, SP_KIND_REALLOC, 1, (void *)fail_to_grow);
 	const size_t sizes[] = {50, 70000};
-	const uint32_t ages[] = {5, SP_AGENT_BIRTH_MASK - 10, 3 * SP_AGENT_BIRTH_MASK};
+	const uint32_t ages[] = {5, SP_AGENT_BIRTH_MASK - SP_AGENT_READING_TICKS - 10, 3 * SP_AGENT_BIRTH_MASK};
 	(void)state;
 
 	for (size_t i = 0; i < SP_ARRAY_SIZE(sizes); i++) {

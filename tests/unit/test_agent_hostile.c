@@ -93,6 +93,28 @@ static void a_block_of_the_shadow_is_read(void **state)
 	end(&t);
 }
 
+/* The target goes on while we read: such a block must not be taken for one of a day ago and written anew. */
+static void a_block_born_while_we_read_is_young(void **state)
+{
+	const uint32_t chunk = 1;
+	uint64_t word = sp_agent_word(0, 0, 100, 517), after;
+	struct tables t;
+
+	(void)state;
+	begin(&t);
+	put(&t, SP_AGENT_CHUNKS, 0, &chunk, sizeof(chunk));
+	put(&t, SP_AGENT_SHADOW, SP_AGENT_SHADOW_BYTES, &word, sizeof(word));
+	read_all(&t); /* at tick 500 */
+	assert_int_equal(
+	    sp_agent_data_read(&t.data, t.data.offsets[SP_AGENT_SHADOW] + SP_AGENT_SHADOW_BYTES, &after, sizeof(after)),
+	    0);
+	assert_int_equal(after, word);
+	assert_int_equal(sp_agent_word_birth(word, 500), 517);
+	assert_true(sp_agent_word_is_ageing(word, 517 + SP_AGENT_BIRTH_MASK / 2 + 1));
+	assert_false(sp_agent_word_is_ageing(word, 517 + SP_AGENT_BIRTH_MASK / 2));
+	end(&t);
+}
+
 static void one_shadow_that_every_chunk_claims_is_read_once(void **state)
 {
 	uint32_t *chunks = malloc(4096);
@@ -185,6 +207,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_block_of_the_shadow_is_read),
+	    cmocka_unit_test(a_block_born_while_we_read_is_young),
 	    cmocka_unit_test(one_shadow_that_every_chunk_claims_is_read_once),
 	    cmocka_unit_test(a_path_that_goes_round_in_a_circle_is_no_path),
 	    cmocka_unit_test(garbage_in_every_table_is_read_to_its_end),

@@ -115,7 +115,7 @@ static void a_known_stack_is_walked_to_its_end(void **state)
 	(void)state;
 
 	publish((uint64_t)stack, (uint64_t)stack + STACK);
-	allocate_there(&nr); /* how it ends at the bottom is libc's affair */
+	allocate_there(&nr);  /* how it ends at the bottom is libc's affair */
 	assert_true(nr >= 4); /* and on_coroutine, __start_context */
 	assert_int_equal(fix->header->nr_foreign, 0);
 }

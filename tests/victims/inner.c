@@ -5,8 +5,8 @@
  *
  * jump: longjmp out of malloc, then leaks from deeper and from equal depth.
  * coroutines: eight on small stacks beside each other; in one of them malloc never returns.
- * signal low|high [seen]: a thread's malloc is interrupted by a handler that allocates too, on a stack below or above its
- * own. Above it, its block counts only when it is said to be seen.
+ * signal low|high [seen]: a thread's malloc is interrupted by a handler that allocates too, on a stack below or above
+ * its own. Above it, its block counts only when it is said to be seen.
  */
 #include <alloca.h>
 #include <pthread.h>

@@ -69,8 +69,8 @@ static const struct sp_agent_node *node_at(struct sp_agent_paths *p, const struc
 }
 
 /*
- * The pcs from a node outwards, as many as there is room for. False: a node is missing. Parents have smaller numbers, so
- * it comes to an end whatever the tree says.
+ * The pcs from a node outwards, as many as there is room for. False: a node is missing. Parents have smaller numbers,
+ * so it comes to an end whatever the tree says.
  */
 static bool collect(struct sp_agent_paths *p, const struct sp_agent_data *d, uint32_t node, uint64_t *pcs,
 		    unsigned *ret_nr)
