@@ -6,6 +6,7 @@
 
 #include "cli/run.h"
 #include "report/check.h"
+#include "report/scan.h"
 
 struct checking {
 	struct sp_run run;
@@ -32,16 +33,21 @@ static void say_progress(const struct checking *c, const struct sp_view *v)
 
 static int take(const struct sp_view *v, void *arg, struct sp_why *why)
 {
+	static int (*const writers[])(FILE *, const struct sp_check *, const struct sp_report_options *) = {
+#define ROW(name) sp_report_check_##name,
+	    SP_SCAN_FORMATS(ROW)
+#undef ROW
+	};
 	struct checking *c = arg;
 	struct sp_check check;
 
 	say_progress(c, v);
-	int rc = sp_check_view(c->checker, v, c->run.session.count, &check, why);
+	int rc = sp_check_view(c->checker, v, c->run.session.count, c->run.suppress, &check, why);
 	if (rc <= 0)
 		return rc;
 	c->status = status_of(&check);
 	rc = c->args->json ? sp_report_check_json(stdout, &check, &c->run.report)
-			   : sp_report_check(stdout, &check, &c->run.report);
+			   : writers[c->args->format->value](stdout, &check, &c->run.report);
 	c->run.write_err = rc;
 	return rc;
 }
@@ -63,6 +69,8 @@ static int init(struct checking *c, const struct sp_cli *cli, const struct sp_ar
 					   .max_pause_ns = args->max_pause_ns};
 	c->run.take = take;
 	c->run.take_arg = c;
+	c->run.suppressions = args->suppressions;
+	c->run.take_suppresses = true;
 	c->run.session.engine_config.sample_rate = 1;
 	c->run.session.engine_config.max_memory = 0; /* --max-memory is of the scans */
 	c->run.session.list = SP_LIST_ALL;
@@ -94,6 +102,7 @@ static const struct sp_example examples[] = {
     {"redis-server", "half a minute, then one sentence and its evidence"},
     {"--for 10m 1234", "for a slow leak"},
     {"--json 1234 | jq -r .sentence", "for programs"},
+    {"--suppressions known.supp --format lsan 1234", "as LeakSanitizer says it, without what is known already"},
     {NULL, NULL},
 };
 

@@ -199,7 +199,7 @@ const struct sp_opt sp_opts[] = {
     {"all", NULL, 'a', FLAG(all), NULL, SHM, 0, "show small ordinary files in memory, too"},
     {"min-size", "BYTES", 'z', BYTES(min_size, 0), "1M", SHM, 0,
      "which ordinary files in memory count as small, and are shown with --all only"},
-    {"suppressions", "FILE", 0, STRING(suppressions), NULL, T | P | D | SERVE, 0,
+    {"suppressions", "FILE", 0, STRING(suppressions), NULL, T | P | D | SERVE | C, 0,
      "leave out the call paths that a file in LeakSanitizer's syntax names: lines leak:PATTERN, where PATTERN fits a "
      "function, source file or module"},
     {"fail-on-leak", NULL, 0, FLAG(fail_on_leak), NULL, T, 0,
@@ -209,7 +209,7 @@ const struct sp_opt sp_opts[] = {
     {"show-pc", NULL, 0, FLAG(show_pc), NULL, M, 0, "print the address of each frame, as newer bcc does"},
     {"json", NULL, 0, FLAG(json), NULL, T | K | S | C | W | SHM | TOP | MAP | P | D, 0,
      "print each report as one JSON object on one line"},
-    {"format", "FORMAT", 0, CHOICE(format, scan_formats), "text", S, 0,
+    {"format", "FORMAT", 0, CHOICE(format, scan_formats), "text", S | C, 0,
      "how to print it; lsan and valgrind as those tools do, for programs that read them"},
     {"format", "FORMAT", 0, CHOICE(format, formats), "text", T | P, 0,
      "how to print a report; folded (for flame graphs), pprof and html (a page for a browser) hold every call path, "

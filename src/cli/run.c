@@ -213,7 +213,7 @@ static int open_suppressions(const struct sp_run *run, struct sp_suppress **ret,
 static void say_suppressed(const struct sp_run *run)
 {
 	size_t nr;
-	const struct sp_suppress_rule *r = sp_suppress_rules(run->session.suppress, &nr);
+	const struct sp_suppress_rule *r = sp_suppress_rules(run->suppress, &nr);
 	char bytes[16];
 
 	for (size_t i = 0; i < nr; i++)
@@ -237,16 +237,16 @@ static int run_session(struct sp_run *run, struct sp_why *why)
 					  .event = run->event ? on_event : NULL,
 					  .key_fd = run->key_fd,
 					  .arg = run};
-	struct sp_suppress *suppress = NULL;
-	int err = open_suppressions(run, &suppress, why);
+	int err = open_suppressions(run, &run->suppress, why);
 
 	run->end = (struct sp_run_end){.child_status = -1};
-	run->session.suppress = suppress;
+	run->session.suppress = run->take_suppresses ? NULL : run->suppress;
 	if (!err)
 		err = sp_session_run(&run->session, &cb, &run->end.child_status, why);
 	say_suppressed(run);
 	run->session.suppress = NULL;
-	sp_suppress_free(suppress);
+	sp_suppress_free(run->suppress);
+	run->suppress = NULL;
 	return err;
 }
 

@@ -20,9 +20,11 @@ struct sp_run {
 	struct sp_why take_why;                                                 /* why it could not */
 	/* What the session has to say; returns 0 or -errno of stdout. */
 	int (*talk)(const struct sp_run *run, enum sp_notice n, pid_t pid, const char *text);
-	const void *talk_arg;     /* the command's own */
-	const char *suppressions; /* file; NULL: none */
-	bool suppress_runtime;    /* what the C and C++ runtimes keep until the end, too */
+	const void *talk_arg;         /* the command's own */
+	const char *suppressions;     /* file; NULL: none */
+	bool suppress_runtime;        /* what the C and C++ runtimes keep until the end, too */
+	bool take_suppresses;         /* `take` leaves out what `suppress` takes; the session leaves out nothing */
+	struct sp_suppress *suppress; /* while the session runs; NULL: none */
 	struct sp_run_end {
 		uint64_t bytes, blocks; /* of the last report */
 		bool target_ended;

@@ -93,6 +93,10 @@ static void put_foot(struct sp_page *p, const struct sp_check *c)
 		sp_out_printf(&p->out, ", %" PRIu64 " too young to tell", c->nr_unknown);
 	sp_out_puts(&p->out, "\n");
 	sp_page_scan_foot(p, &c->scan);
+	if (c->nr_suppressed)
+		sp_out_printf(&p->out, "          suppressed: %" PRIu64 " call path%s, %s in %" PRIu64 " block%s\n",
+			      c->nr_suppressed, sp_plural(c->nr_suppressed), SP_BYTES(c->suppressed.bytes),
+			      c->suppressed.blocks, sp_plural(c->suppressed.blocks));
 	if (c->holders_why[0])
 		sp_out_printf(&p->out, "          not told: who holds what grows: %s\n", c->holders_why);
 	if (c->scan.nr_mistakes)
@@ -103,7 +107,7 @@ static void put_foot(struct sp_page *p, const struct sp_check *c)
 	sp_report_lost(&p->out, c->view, "          ", "\n          ");
 }
 
-int sp_report_check(FILE *stream, const struct sp_check *c, const struct sp_report_options *o)
+int sp_report_check_text(FILE *stream, const struct sp_check *c, const struct sp_report_options *o)
 {
 	struct sp_page p = {.out = {.stream = stream}, .v = c->view, .o = o, .indent = 4, .blocks_digits = 1};
 	size_t nr = o->top && o->top < c->nr_paths ? o->top : c->nr_paths;

@@ -10,6 +10,7 @@
 #define SEEP_REPORT_CHECK_H
 
 #include "report/report.h"
+#include "report/scan.h"
 #include "session/check.h"
 
 #define SP_CHECK_SENTENCE 1024
@@ -17,8 +18,12 @@
 /* What leaks, how fast, where: one sentence without its full stop's line end. Returns buf. */
 const char *sp_report_check_sentence(const struct sp_check *c, char buf[SP_CHECK_SENTENCE]);
 
-sp_must_check int sp_report_check(FILE *out, const struct sp_check *c, const struct sp_report_options *o);
-sp_must_check int sp_report_check_json(FILE *out, const struct sp_check *c, const struct sp_report_options *o);
+/* The formats are those of a scan. */
+#define SP_CHECK_WRITER(name)                                                                                          \
+	sp_must_check int sp_report_check_##name(FILE *out, const struct sp_check *c,                                  \
+						 const struct sp_report_options *o);
+SP_SCAN_FORMATS(SP_CHECK_WRITER)
+#undef SP_CHECK_WRITER
 
 /* True when "nothing leaks" would be worth nothing: nothing was judged and nothing grows. Exit status 3. */
 bool sp_check_is_blind(const struct sp_check *c);

@@ -93,6 +93,12 @@ int sp_report_check_json(FILE *stream, const struct sp_check *c, const struct sp
 	sp_jsonw_put_u64(&w, "steady_paths", c->nr_steady);
 	sp_jsonw_put_u64(&w, "unknown_paths", c->nr_unknown);
 	sp_jsonw_put_u64(&w, "mistakes", c->scan.nr_mistakes);
+	sp_jsonw_key(&w, "suppressed");
+	sp_jsonw_object(&w);
+	sp_jsonw_put_u64(&w, "bytes", c->suppressed.bytes);
+	sp_jsonw_put_u64(&w, "blocks", c->suppressed.blocks);
+	sp_jsonw_put_u64(&w, "paths", c->nr_suppressed);
+	sp_jsonw_end(&w);
 	sp_jsonw_put_string(&w, "holders_why", c->holders_why[0] ? c->holders_why : NULL);
 	sp_report_json_lost(&w, c->view);
 	sp_jsonw_scan_lost(&w, "scan_lost", &c->scan);

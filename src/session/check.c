@@ -101,7 +101,8 @@ static void tally_block(struct sp_checker *c, const struct sp_block *b, enum sp_
 		t->held++;
 }
 
-static int add_path(struct sp_checker *c, const struct sp_view_path *path, const struct tally *t, struct sp_check *ret)
+static int add_path(struct sp_checker *c, const struct sp_view_path *path, const struct tally *t,
+		    struct sp_suppress *suppress, struct sp_check *ret)
 {
 	struct sp_check_path p = {.path = path, .held_blocks = t->held};
 
@@ -122,6 +123,13 @@ static int add_path(struct sp_checker *c, const struct sp_view_path *path, const
 		ret->nr_steady += path->verdict.class != SP_CLASS_UNKNOWN;
 		return 0;
 	}
+	if (sp_suppress_take(suppress, path->frames, path->nr_frames, p.bytes, p.blocks)) {
+		ret->suppressed.bytes += p.bytes;
+		ret->suppressed.blocks += p.blocks;
+		ret->nr_suppressed++;
+		ret->nr_suppressed_leaked += t->leaked.blocks;
+		return 0;
+	}
 	ret->sums[p.class].bytes += p.bytes;
 	ret->sums[p.class].blocks += p.blocks;
 	return sp_vec_push(&c->paths, &p);
@@ -140,7 +148,7 @@ static int by_badness(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static int join(struct sp_checker *c, const struct sp_view *v, struct sp_check *ret)
+static int join(struct sp_checker *c, const struct sp_view *v, struct sp_suppress *suppress, struct sp_check *ret)
 {
 	int rc = 0;
 
@@ -152,7 +160,7 @@ static int join(struct sp_checker *c, const struct sp_view *v, struct sp_check *
 	for (size_t i = 0; i < v->nr_list && rc == 0; i++)
 		tally_block(c, &v->list[i], c->classes[i], ret);
 	for (size_t i = 0; i < v->nr_paths && rc == 0; i++)
-		rc = add_path(c, &v->paths[i], &c->tallies[i], ret);
+		rc = add_path(c, &v->paths[i], &c->tallies[i], suppress, ret);
 	if (rc == 0 && c->paths.nr)
 		qsort(c->paths.data, c->paths.nr, sizeof(struct sp_check_path), by_badness);
 	ret->paths = c->paths.data;
@@ -217,7 +225,8 @@ static int look_late(struct sp_checker *c, struct sp_why *why)
 	return rc;
 }
 
-static int conclude(struct sp_checker *c, const struct sp_view *v, struct sp_check *ret, struct sp_why *why)
+static int conclude(struct sp_checker *c, const struct sp_view *v, struct sp_suppress *suppress, struct sp_check *ret,
+		    struct sp_why *why)
 {
 	struct sp_check r = {.view = v, .watched_ns = v->nr_history ? v->now_ns - v->history_ns[0] : 0};
 	int rc = look_late(c, why);
@@ -233,15 +242,15 @@ static int conclude(struct sp_checker *c, const struct sp_view *v, struct sp_che
 	const struct sp_scan_owners owners = {.list = v->list, .nr = v->nr_list, .ret_classes = c->classes};
 	rc = sp_scan_finish(c->scan, &owners, &r.scan, why);
 	if (rc == 0)
-		rc = join(c, v, &r);
+		rc = join(c, v, suppress, &r);
 	name_holders(c, &r);
 	if (rc == 0)
 		*ret = r;
 	return rc;
 }
 
-int sp_check_view(struct sp_checker *c, const struct sp_view *v, uint64_t count, struct sp_check *ret,
-		  struct sp_why *why)
+int sp_check_view(struct sp_checker *c, const struct sp_view *v, uint64_t count, struct sp_suppress *suppress,
+		  struct sp_check *ret, struct sp_why *why)
 {
 	int rc = 0;
 
@@ -251,7 +260,7 @@ int sp_check_view(struct sp_checker *c, const struct sp_view *v, uint64_t count,
 		return rc;
 	}
 	if (v->is_last)
-		rc = conclude(c, v, ret, why);
+		rc = conclude(c, v, suppress, ret, why);
 	else if (v->nr_report + 1 == count)
 		rc = look_in_the_middle(c, why);
 	if (rc < 0)
@@ -262,5 +271,5 @@ int sp_check_view(struct sp_checker *c, const struct sp_view *v, uint64_t count,
 bool sp_check_has_leak(const struct sp_check *c)
 {
 	return c->sums[SP_CLASS_LEAKED].blocks || c->sums[SP_CLASS_INDIRECT].blocks ||
-	       c->sums[SP_CLASS_GROWING].blocks || c->scan.sums[SP_HEAP_LEAKED].blocks;
+	       c->sums[SP_CLASS_GROWING].blocks || c->scan.sums[SP_HEAP_LEAKED].blocks > c->nr_suppressed_leaked;
 }

@@ -40,9 +40,12 @@ struct sp_check {
 	const struct sp_check_path *paths; /* worst class first, then by bytes, GROWING by slope */
 	size_t nr_paths;
 	struct sp_scan_sum sums[SP_NR_CLASSES]; /* of paths[], by class */
-	uint64_t nr_steady, nr_unknown;         /* other call paths */
-	char holders_why[512];                  /* why nobody looked for holders; "": somebody did */
-	uint64_t nr_racy;                       /* recorded blocks that were gone before the last scan */
+	struct sp_scan_sum suppressed;          /* of nr_suppressed call paths that would be in paths[] */
+	uint64_t nr_suppressed;
+	uint64_t nr_suppressed_leaked;  /* blocks of theirs that nothing points to; scan.sums has them */
+	uint64_t nr_steady, nr_unknown; /* other call paths */
+	char holders_why[512];          /* why nobody looked for holders; "": somebody did */
+	uint64_t nr_racy;               /* recorded blocks that were gone before the last scan */
 };
 
 struct sp_checker;
@@ -55,10 +58,11 @@ pid_t sp_check_pid(const struct sp_checker *c);
 
 /*
  * One look of the session, which lists all blocks (SP_LIST_ALL), all paths, of any age, with verdicts. 1: it was the
- * last and *ret is filled in, good as long as the view and the checker; 0: go on.
+ * last and *ret is filled in, good as long as the view and the checker; 0: go on. Call paths that `suppress` takes
+ * (NULL: none) are left out.
  */
-sp_must_check int sp_check_view(struct sp_checker *c, const struct sp_view *v, uint64_t count, struct sp_check *ret,
-				struct sp_why *why);
+sp_must_check int sp_check_view(struct sp_checker *c, const struct sp_view *v, uint64_t count,
+				struct sp_suppress *suppress, struct sp_check *ret, struct sp_why *why);
 
 /* True when something leaks or only grows: exit status 1. */
 bool sp_check_has_leak(const struct sp_check *c);

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """seep check: a busy program with leaks of every kind, and the same program without."""
 import json
+import re
 import subprocess
+import tempfile
 
 from harness import Proc, check, check_equal, test, wait_until
 from tool import functions, victim
@@ -88,6 +90,26 @@ def a_healthy_program_has_no_leak_and_status_0(env):
     v.command("go")
     report = result(seep_check(env, v.pid, "--for", "4s"), 0)
     check_equal((report["verdict"], [g for g in report["groups"] if g["class"] != "possible"]), ("none", []), "the verdict")
+
+
+@test(per_engine=False)
+def what_is_known_is_left_out_and_the_rest_is_written_as_other_tools_do(env):
+    with tempfile.NamedTemporaryFile("w", suffix=".supp") as known:
+        known.write("leak:leak_session\nleak:leak_ring\nleak:grow_history\n")
+        known.flush()
+        v = victim(env, "mixed")
+        t = env.start(Proc, [env.path("seep"), "check", "--engine", "bpf", "--for", "3s", "--suppressions", known.name,
+                             "--format", "lsan", str(v.pid)])
+        t.wait_for(lambda: any("ready in" in line for line in t.err), "it watches")
+        v.command("go")
+        check_equal(t.wait(60), 1, f"status of {t.describe()}")
+    text = "".join(t.out)
+    check("ERROR: LeakSanitizer: detected memory leaks" in text and "SUMMARY: LeakSanitizer: " in text, text)
+    leaks = re.findall(r"^(?:Direct|Indirect) leak of (\d+) byte\(s\) in (\d+) object\(s\) allocated from:\n"
+                       r" +#0 0x[0-9a-f]+ in (\w+)\(\) \S+mixed\.cc:\d+$", text, re.M)
+    check_equal([name for _, _, name in leaks], ["leak_buffer"], f"who is left\n{text}")
+    check_equal(int(leaks[0][0]), int(leaks[0][1]) * SIZES["leak_buffer"], "its bytes")
+    check(any("suppressed" in line and "leak:leak_session" in line for line in t.err), "what was left out is said")
 
 
 @test(per_engine=False)
