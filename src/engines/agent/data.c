@@ -126,10 +126,9 @@ void sp_agent_data_done(struct sp_agent_data *d)
 		munmap(d->ring_map, area_bytes(d, SP_AGENT_RING));
 	if (d->keys_map)
 		munmap(d->keys_map, area_bytes(d, SP_AGENT_THREAD_KEYS));
-	if (d->fd >= 0) {
-		(void)fallocate(d->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)d->bytes);
+	/* What it holds goes with the target's mapping; until then its header says whose it is. */
+	if (d->fd >= 0)
 		close(d->fd);
-	}
 	*d = SP_AGENT_DATA_EMPTY;
 }
 
