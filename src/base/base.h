@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Does:    errors with a reason, cleanup attributes, bounded vectors, u64 map, text helpers, trends.
+ * Does:    errors with a reason, cleanup attributes, bounded vectors, u64 map, text helpers, trends, threads.
  * Runs in: our process, any thread (no shared state).
  * May not: print, exit, read /proc, know anything of the rooms above.
  * Owns:    nothing beyond the objects a caller makes.
@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/stats.h"
 #include "base/text.h"
+#include "base/thread.h"
 #include "base/u64map.h"
 #include "base/vec.h"
 #include "base/why.h"

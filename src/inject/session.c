@@ -83,20 +83,13 @@ void sp_inject_session_wait_released(pid_t tid)
 static int run_in_thread(struct sp_inject *in, int (*fn)(struct sp_inject *in, void *arg), void *arg)
 {
 	struct session s = {.in = in, .fn = fn, .arg = arg};
-	sigset_t all, before;
 	pthread_t thread;
+	int rc = sp_thread_start(&thread, run, &s);
 
-	sigfillset(&all); /* no handler of the program that we are part of runs in it */
-	int err = pthread_sigmask(SIG_SETMASK, &all, &before);
-	if (err)
-		return -err;
-	err = pthread_create(&thread, NULL, run, &s);
-	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (err)
-		return -err;
-	err = pthread_join(thread, NULL);
-	if (err)
-		return -err;
+	if (rc == 0)
+		rc = -pthread_join(thread, NULL);
+	if (rc < 0)
+		return rc;
 	sp_inject_session_wait_released(s.tid);
 	return s.rc;
 }

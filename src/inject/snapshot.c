@@ -222,19 +222,11 @@ static void *trace(void *arg)
 
 static int start_thread(struct sp_inject_snapshot *s)
 {
-	sigset_t all, before;
+	int rc = sp_thread_start(&s->thread, trace, s);
 
-	sigfillset(&all);
-	int err = pthread_sigmask(SIG_SETMASK, &all, &before);
-	if (err)
-		return -err;
-	err = pthread_create(&s->thread, NULL, trace, s);
-	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (err)
-		return -err;
-	while (sem_wait(&s->taken) < 0 && errno == EINTR)
+	while (rc == 0 && sem_wait(&s->taken) < 0 && errno == EINTR)
 		;
-	return 0;
+	return rc;
 }
 
 /* The parent has left the stub, which has stored what clone returned. */

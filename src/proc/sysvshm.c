@@ -89,9 +89,9 @@ int sp_sysv_shm_read(const struct sp_procfs *fs, const struct sp_process *member
 		return errno == EACCES ? -EPERM : -errno;
 	v.ns = ns;
 	if (member) {
-		err = pthread_create(&thread, NULL, visit, &v);
+		err = sp_thread_start(&thread, visit, &v);
 		if (err)
-			return -err;
+			return err;
 		pthread_join(thread, NULL);
 	} else {
 		visit(&v);

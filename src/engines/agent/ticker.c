@@ -82,14 +82,9 @@ int sp_agent_ticker_start(struct sp_agent_ticker *t, struct sp_proc *p)
 	if (t->mem_fd < 0)
 		return t->mem_fd;
 	t->must_end = false;
-	/* Signals are for the thread that waits for them: another one would take them as the default says. */
-	sigset_t all, before;
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &before);
-	int err = pthread_create(&t->thread, NULL, run, t);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	int err = sp_thread_start(&t->thread, run, t);
 	t->is_running = !err;
-	return -err;
+	return err;
 }
 
 void sp_agent_ticker_stop(struct sp_agent_ticker *t)

@@ -258,7 +258,7 @@ static void for_all_at_once(struct sp_vec *v, void *(*fn)(void *))
 		size_t nr = 0;
 		for (; i < v->nr && nr < SP_ARRAY_SIZE(threads); i++) {
 			void *elem = (char *)v->data + i * v->elem_size;
-			if (pthread_create(&threads[nr], NULL, fn, elem))
+			if (sp_thread_start(&threads[nr], fn, elem))
 				fn(elem);
 			else
 				nr++;
