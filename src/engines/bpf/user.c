@@ -30,6 +30,9 @@ struct user {
 	struct sp_bpf_programs programs;
 	enum sp_bpf_throwing throwing; /* what the programs do */
 	struct sp_bpf_links links;
+	pthread_t maker; /* of the map of blocks, while the rest is prepared */
+	bool has_maker;
+	int blocks_fd;
 	pthread_t remover; /* takes the links away while the last report is made */
 	bool has_remover;
 	struct sp_bpf_store store;
@@ -73,13 +76,55 @@ static enum sp_walk_end finish_walk(const struct sp_bpf_stack *s, uint64_t *pcs,
 
 /* ---- start ---- */
 
+static uint32_t max_blocks(const struct user *u)
+{
+	return sp_bpf_or_default(u->c.max_blocks, DEFAULT_BLOCKS);
+}
+
+/*
+ * The kernel makes the table of blocks with all its buckets, 32 MB that nobody has touched before: a third of the time
+ * that attaching takes, so it is made while we read the target's files. Where that fails, loading says why.
+ */
+static void *make_blocks(void *arg)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_NO_PREALLOC);
+	struct user *u = arg;
+
+	u->blocks_fd = bpf_map_create(BPF_MAP_TYPE_HASH, "blocks", sizeof(uint64_t), sizeof(struct sp_bpf_block),
+				      max_blocks(u), &opts);
+	return NULL;
+}
+
+static void begin_blocks(struct user *u)
+{
+	u->blocks_fd = -1;
+	u->has_maker = !sp_thread_start(&u->maker, make_blocks, u);
+}
+
+static void end_blocks(struct user *u)
+{
+	if (u->has_maker)
+		pthread_join(u->maker, NULL);
+	u->has_maker = false;
+}
+
+static int set_blocks(struct user *u)
+{
+	struct bpf_map *map = u->skel->maps.blocks;
+
+	end_blocks(u);
+	if (u->blocks_fd >= 0)
+		return bpf_map__reuse_fd(map, u->blocks_fd);
+	return bpf_map__set_max_entries(map, max_blocks(u));
+}
+
 static int size_maps(struct user *u)
 {
 	struct sp_user_bpf *s = u->skel;
 	int err = bpf_map__set_max_entries(s->maps.rows, sp_watch_tables_room(&u->tables.watch));
 
 	if (!err)
-		err = bpf_map__set_max_entries(s->maps.blocks, sp_bpf_or_default(u->c.max_blocks, DEFAULT_BLOCKS));
+		err = set_blocks(u);
 	if (!err)
 		err = bpf_map__set_max_entries(s->maps.paths, sp_bpf_or_default(u->c.max_paths, DEFAULT_PATHS));
 	if (!err)
@@ -162,7 +207,7 @@ static void user_wind_down(struct sp_engine *e)
 
 	u->tables.ctl->active = 0;
 	if (!u->has_remover)
-		u->has_remover = !pthread_create(&u->remover, NULL, remove_links, u);
+		u->has_remover = !sp_thread_start(&u->remover, remove_links, u);
 }
 
 static void unload(struct user *u)
@@ -177,6 +222,8 @@ static void unload(struct user *u)
 	sp_bpf_functions_done(&u->functions);
 	sp_bpf_tables_done(&u->tables);
 	sp_user_bpf__destroy(u->skel);
+	end_blocks(u);
+	sp_close_p(&u->blocks_fd);
 	free(u);
 }
 
@@ -409,6 +456,7 @@ int sp_bpf_user_start(const struct sp_engine_config *c, struct sp_engine **ret, 
 	u->c = *c;
 	u->stats.scale = c->sample_rate > 1 ? c->sample_rate : 1;
 	sp_bpf_links_init(&u->links);
+	begin_blocks(u);
 	int err = start(u, &maps, why);
 	sp_maps_done(&maps);
 	if (err) {
