@@ -123,7 +123,7 @@ def a_target_that_ends_leaves_its_last_report(env):
     check(any("fibonacci" in line for line in lines), *lines)
 
 
-@test(needs=["tmux", "ps"])
+@test(needs=["tmux", "ps"], engines=["bpf"])
 def without_colour_and_on_a_dumb_terminal(env):
     leak = env.start_quiet([env.path("demo", "leak")])
     s = start(env, leak.pid, NO_COLOR="1")

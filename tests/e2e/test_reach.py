@@ -138,7 +138,7 @@ def a_stopped_program_is_refused_and_stays_stopped(env):
 def a_program_that_is_stopped_while_hooked_is_left_when_it_goes_on(env):
     h = start(env, *HOST, args=["2", "2"])
     before = looks(h.pid)
-    d = drill(env, "hold", h.pid)
+    d = drill(env, "hold", h.pid, "--patience", 1000)
     d.wait_line(re.compile("^in "))
     h.signal(signal.SIGSTOP)
     wait_until(lambda: harm.state(h.pid) == "T", "it is stopped")

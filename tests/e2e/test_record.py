@@ -38,7 +38,7 @@ def a_recorder_that_is_killed_leaves_what_it_saw(env):
     v.command("go 100 1")  # it lives
 
 
-@test(needs=["mount"])
+@test(needs=["mount"], engines=["bpf"])
 def a_full_disk_ends_a_recording_and_what_it_holds_is_good(env):
     v, disk = victim(env, "deep20"), os.path.join(env.tmp, "disk")
     os.mkdir(disk)

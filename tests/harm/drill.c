@@ -11,7 +11,7 @@
  *   drill probe PID      could we enter?
  *   drill points         the fault points
  * Options, behind these: --die POINT (at the first time), --no-guard, --pass (hooks leave no frame), --calls N (at
- * least, before it goes out; waits five seconds for them), --max-pause MS
+ * least, before it goes out; waits five seconds for them), --max-pause MS, --patience MS (of leaving)
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -26,7 +26,7 @@
 #include "inject/inject.h"
 
 enum { PAGE = 4096, CALLS_AT = 64, PASS_AT = 128, COUNT_AT = 256, US = 1000, MS = 1000000 };
-#define PATIENCE_NS 20000000000ull
+#define PATIENCE_NS 20000000000ull /* of leaving; a busy machine must not fail a test */
 
 /* Both count; one calls the original from a frame of its own, the other goes on to it. r11: the descriptor. */
 static const uint8_t CALLS[] = {
@@ -56,6 +56,7 @@ struct drill {
 	bool has_no_guard, passes;
 	bool is_left; /* something stayed: the guard takes it out when we have let go */
 	uint64_t calls; /* to wait for */
+	uint64_t patience_ns;
 	struct sp_proc *p;
 	struct sp_inject *in;
 	struct sp_inject_guard *guard;
@@ -181,7 +182,7 @@ static void wait_for_calls(struct drill *d)
 static int leave(struct drill *d)
 {
 	read_count(d);
-	int rc = sp_inject_leave(d->in, PATIENCE_NS, &d->left, &d->why);
+	int rc = sp_inject_leave(d->in, d->patience_ns, &d->left, &d->why);
 	d->is_left = rc < 0 || d->left.nr_kept;
 	return rc;
 }
@@ -326,6 +327,8 @@ static bool parse_options(struct drill *d, char **arg)
 			d->calls = strtoull(*++arg, NULL, 10);
 		else if (!strcmp(*arg, "--max-pause") && arg[1])
 			d->opts.max_pause_ns = strtoull(*++arg, NULL, 10) * MS;
+		else if (!strcmp(*arg, "--patience") && arg[1])
+			d->patience_ns = strtoull(*++arg, NULL, 10) * MS;
 		else
 			return false;
 	}
@@ -335,7 +338,7 @@ static bool parse_options(struct drill *d, char **arg)
 int main(int argc, char **argv)
 {
 	const char *verb = argc > 1 ? argv[1] : "";
-	struct drill d = {.pid = argc > 2 ? (pid_t)strtol(argv[2], NULL, 10) : 0};
+	struct drill d = {.pid = argc > 2 ? (pid_t)strtol(argv[2], NULL, 10) : 0, .patience_ns = PATIENCE_NS};
 	bool takes_nr = !strcmp(verb, "cycle") || !strcmp(verb, "snapshot");
 	unsigned long nr = takes_nr && argc > 3 ? strtoul(argv[3], NULL, 10) : 0;
 
