@@ -19,10 +19,11 @@ int sp_inject_refuse_gone(struct sp_inject *in, struct sp_why *why)
 
 int sp_inject_refuse_turn(struct sp_inject *in, struct sp_why *why)
 {
-	int rc = sp_why_set(why, SP_FAULT_TARGET, EBUSY, "another run of seep is at work in process %d and does not end",
-			    (int)in->pid);
+	int rc = sp_why_set(why, SP_FAULT_TARGET, EBUSY,
+			    "another run of seep is at work in process %d and does not end", (int)in->pid);
 
-	sp_why_hint(why, "/proc/locks names who holds the lock on /proc/%d; try again, or watch from outside: --engine bpf",
+	sp_why_hint(why,
+		    "/proc/locks names who holds the lock on /proc/%d; try again, or watch from outside: --engine bpf",
 		    (int)in->pid);
 	return rc;
 }

@@ -54,7 +54,7 @@ struct drill {
 	pid_t pid;
 	struct sp_inject_opts opts;
 	bool has_no_guard, passes;
-	bool is_left; /* something stayed: the guard takes it out when we have let go */
+	bool is_left;   /* something stayed: the guard takes it out when we have let go */
 	uint64_t calls; /* to wait for */
 	uint64_t patience_ns;
 	struct sp_proc *p;
