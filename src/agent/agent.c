@@ -202,6 +202,16 @@ EXPORT bool sp_agent_map_begin(const struct sp_agent_call *c, uint64_t bp)
 	return true;
 }
 
+/* Where one call in so many is recorded, the mapping calls are among them. */
+static bool is_map_chosen(struct sp_agent_thread *t)
+{
+	if (!LOAD(&header()->is_regular))
+		return true;
+	if (!t)
+		count_lost(t, SP_LOST_THREAD_STATE);
+	return t && is_chosen(t, 0);
+}
+
 EXPORT void sp_agent_map_done(const struct sp_agent_call *c, uint64_t bp)
 {
 	uint64_t fs = thread_pointer();
@@ -213,7 +223,7 @@ EXPORT void sp_agent_map_done(const struct sp_agent_call *c, uint64_t bp)
 		return;
 	if (has_failed && kind != SP_KIND_MMAP)
 		ring_put(t, SP_AGENT_EV_UNDO, fn, 0, 0, SP_AGENT_NODE_NONE);
-	else if (!has_failed && kind != SP_KIND_MUNMAP)
+	else if (!has_failed && kind != SP_KIND_MUNMAP && is_map_chosen(t))
 		ring_put(t, SP_AGENT_EV_MAP, fn, c->result, c->args[kind == SP_KIND_MREMAP ? 2 : 1],
 			 path_of_caller(t, fs, c, bp));
 }

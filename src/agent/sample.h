@@ -5,6 +5,9 @@
  * By chance: intervals between samples are drawn from the exponential distribution with the given mean, in bytes, so
  * samples are the points of a Poisson process and a call of n bytes is chosen with probability 1 - exp(-n / mean),
  * whatever came before it. entry.S counts down; only what is chosen comes here.
+ *
+ * One call in so many: intervals are of 1 to 2 * mean - 1 calls, all equally likely. All of the same length would
+ * choose the same call again and again where a program repeats itself.
  */
 #ifndef SEEP_AGENT_SAMPLE_H
 #define SEEP_AGENT_SAMPLE_H
@@ -52,7 +55,7 @@ static int64_t draw_interval(struct sp_agent_thread *t)
 	if (mean > SP_AGENT_MAX_MEAN)
 		mean = SP_AGENT_MAX_MEAN;
 	if (LOAD(&header()->is_regular))
-		return (int64_t)mean;
+		return 1 + (int64_t)(next_random(t) % (2 * (mean | !mean) - 1));
 	return (int64_t)((unsigned __int128)minus_ln(next_random(t)) * mean >> 32);
 }
 

@@ -61,14 +61,18 @@ INLINE bool is_tiny(void)
 	return sp_agent_config.flags & SP_AGENT_TINY;
 }
 
-/* From exact to sampled; where it is sampled already, less often. */
+/*
+ * From exact to sampled; where it is sampled already, less often. Not where one call in so many is recorded: all
+ * blocks stand for the same number of others there.
+ */
 static COLD void degrade(enum sp_agent_degraded why)
 {
 	struct sp_agent_header *h = header();
 	uint32_t exact = SP_AGENT_EXACT;
 	uint64_t mean = LOAD(&h->mean);
 
-	if (!CAS(&h->mode, &exact, SP_AGENT_SAMPLED) && why == SP_AGENT_DEGRADED_HASH && mean < SP_AGENT_MAX_MEAN)
+	if (!CAS(&h->mode, &exact, SP_AGENT_SAMPLED) && why == SP_AGENT_DEGRADED_HASH && mean < SP_AGENT_MAX_MEAN &&
+	    !LOAD(&h->is_regular))
 		CAS(&h->mean, &mean, 2 * mean);
 	STORE(&h->degraded, why);
 }
