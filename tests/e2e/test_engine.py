@@ -8,7 +8,8 @@ import sys
 import time
 
 from harness import Skip, check, check_equal, test
-from tool import (Victim, check_no_loss, check_truth, find_through, functions, show, totals, trace, victim, watch_victim)
+from tool import (Victim, check_no_loss, check_truth, find_through, functions, show, totals, trace, victim,
+                  wait_watched, watch_victim)
 
 
 def library(pattern):
@@ -165,21 +166,21 @@ def blocks_of_a_library_whose_place_another_one_took(env):
 
 # ---- programs that change ----
 
-@test(timeout=120, engines=["bpf"])
+@test(timeout=120)
 def a_program_that_executes_another_while_it_is_attached_to(env):
     for _ in range(6):
         script = f"import os, time; time.sleep({random.random() * 0.2}); os.execv({env.victim_path('deep20')!r}, ['deep20'])"
         v = env.start(Victim, [sys.executable, "-S", "-c", script])
         t = trace(env, v.pid).wait_attached()
         v.wait_ready()
-        t.wait_report().wait_report()
+        wait_watched(t, v, env.engine)
         truth = v.command("go")
         t.wait_report().wait_report()
         check_truth(t.interrupt().json()[-1], truth)
         v.stop()
 
 
-@test(engines=["bpf"])
+@test()
 def blocks_of_programs_before_make_room(env):
     v = victim(env, "reexec")
     t = trace(env, v.pid, "--max-blocks", "100000").wait_attached()
@@ -191,6 +192,7 @@ def blocks_of_programs_before_make_room(env):
         check(not report["lost"].get("blocks_full"), report["lost"])
         v.send("exec")
         v.wait_ready(i + 2)
+        wait_watched(t, v, env.engine)
     check(truth, "a truth")
     t.interrupt()
 

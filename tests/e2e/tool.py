@@ -5,7 +5,7 @@ import os
 import re
 import signal
 
-from harness import DEADLINE, Failed, Proc, check, check_equal
+from harness import DEADLINE, Failed, Proc, check, check_equal, wait_until
 
 HEADER = re.compile(r"^\[(\d\d:\d\d:\d\d)\] Top (\d+) stacks with outstanding allocations:$")
 BLOCK = re.compile(r"^\taddr = ([0-9a-f]+) size = (\d+)$")
@@ -13,6 +13,18 @@ STACK = re.compile(r"^\t(\d+) bytes in (\d+) allocations from stack$")
 FRAME = re.compile(r"^\t\t(?:0x[0-9a-f]{16}\t)?(.+?)(?:\+0x([0-9a-f]+))? \[(.+)\]$")
 REPORT_BEGINS = re.compile(r"^\[\d\d:\d\d:\d\d\] Top |^\{")
 WATCHING = re.compile(r"engine \S+.*, ready in ")
+
+
+def wait_watched(tool, victim, engine):
+    """After an exec: the agent has to enter anew, bpf watches the file. Reports come when it is in, not before."""
+    if engine == "agent":
+        wait_until(lambda: mapped(victim.pid, "memfd:seep"), "the agent is in")
+    tool.wait_report().wait_report()
+
+
+def mapped(pid, name):
+    with open(f"/proc/{pid}/maps") as f:
+        return name in f.read()
 
 
 # ---- the victims ----

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The agent engine: what the session asks of it, and what becomes of the target meanwhile. */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "engines/agent/impl.h"
 
-#define RENEW_NS 3600000000000ull /* births are renewed at least so often; needed every 11 hours */
-#define YOUNG_NS 5000000000ull    /* a program may still be loading its allocator */
+#define MAX_ENTRIES 5                /* into a program that executes others */
+#define RENEW_NS    3600000000000ull /* births are renewed at least so often; needed every 11 hours */
+#define YOUNG_NS    5000000000ull    /* a program may still be loading its allocator */
 
 struct agent {
 	struct sp_engine engine;
@@ -67,10 +70,31 @@ static void count(struct agent *a)
 	a->stats.pause_ns = a->stay.planted.max_pause_ns;
 }
 
+/* Is the program that this descriptor's memory was of gone? */
+static bool is_gone(int mem_fd)
+{
+	char byte;
+
+	return pread(mem_fd, &byte, 1, SP_AGENT_PAGE) == 0;
+}
+
+/* A program that executes another one while we enter takes what we have put into it along: then once more. */
 static int begin(struct agent *a, struct sp_why *why)
 {
-	int err = sp_agent_stay_begin(&a->stay, &a->c, a->wake_fd, why);
+	struct sp_why reason = {0};
+	bool again = true;
+	int err = -ESRCH;
 
+	for (int i = 0; i < MAX_ENTRIES && again; i++) {
+		int mem_fd = sp_proc_open_file(a->c.target, "mem", O_RDONLY);
+		reason = (struct sp_why){0};
+		err = sp_agent_stay_begin(&a->stay, &a->c, a->wake_fd, &reason);
+		again = err && mem_fd >= 0 && !a->c.is_held && is_gone(mem_fd) && sp_proc_is_alive(a->c.target);
+		if (mem_fd >= 0)
+			close(mem_fd);
+	}
+	if (err && why && !sp_why_is_set(why))
+		*why = reason;
 	a->is_in = !err;
 	if (!err)
 		count(a);
@@ -198,7 +222,7 @@ static void look_at_code(struct agent *a)
 	if (a->c.names)
 		sp_symbolizer_refresh(a->c.names, before_ns);
 	struct sp_why why = {0};
-	if (sp_agent_stay_extend(s, &why) && sp_why_is_set(&why) && sp_proc_is_alive(a->c.target))
+	if (!s->has_left && sp_agent_stay_extend(s, &why) && sp_why_is_set(&why) && sp_proc_is_alive(a->c.target))
 		say(a, why.what);
 	count(a);
 }
