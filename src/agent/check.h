@@ -47,8 +47,8 @@ static COLD void check_path(struct sp_agent_thread *t, uint32_t node, const stru
 	uint64_t *pcs = (uint64_t *)t->steps, *wanted = pcs + SP_MAX_FRAMES;
 	uint32_t root, wanted_root;
 
-	if (LOAD(&header()->gen) != t->gen || !node)
-		return; /* published meanwhile, or the tree is full */
+	if (LOAD(&header()->gen) != t->gen || !node || node_at(node)->parent == SP_AGENT_ROOT_UNFINISHED)
+		return; /* published meanwhile; or the tree is full; or our side has the walk */
 	uint32_t nr = path_of_node(node, pcs, &root), nr_wanted = plain_walk(at, &b, wanted, &wanted_root);
 	bool is_equal = nr == nr_wanted && root == wanted_root;
 	for (uint32_t i = 0; i < nr && is_equal; i++)

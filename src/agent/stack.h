@@ -31,18 +31,12 @@
 #define SEEP_AGENT_STACK_H
 
 #include "pure/step.h"
-#include "rows.h"
-#include "threads.h"
-#include "tree.h"
+#include "unfinished.h"
 
 enum {
 	FRAME_NEEDS_BP = 1, /* the walk from here outwards depends on bp */
 	FRAME_EXACT = 2,    /* pc is no return address */
 };
-
-/* Beside a packed row. */
-#define ROW_GUESSED (1ull << 32) /* nothing is known of the code */
-#define ROW_EXACT   (1ull << 33) /* the frame's pc is no return address */
 
 struct bounds {
 	uint64_t lo, size; /* readable: every word in [lo, lo + size + 8) */
@@ -291,6 +285,11 @@ INLINE uint32_t stack_path(struct sp_agent_thread *t, const struct sp_walk *at, 
 	if (UNLIKELY(!is_good(t, &r))) {
 		w = *at;
 		r = walk_out(t, &w, &b, 1);
+	}
+	if (UNLIKELY(r.is_guessed)) {
+		uint32_t node = leave_unfinished(t, r.nr_steps, at->sp, hi);
+		if (node)
+			return node;
 	}
 	return keep_steps(t, &r);
 }

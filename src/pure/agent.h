@@ -50,6 +50,8 @@ static inline uint64_t sp_agent_area_bytes(const struct sp_agent_limits *l, enum
 		return 8ull << SP_AGENT_ROW_CACHE_BITS;
 	case SP_AGENT_STACKS:
 		return 2 * SP_AGENT_MAX_STACKS * sizeof(uint64_t);
+	case SP_AGENT_UNFINISHED:
+		return SP_AGENT_NR_UNFINISHED * sizeof(struct sp_agent_unfinished);
 	case SP_AGENT_NODES:
 		return (uint64_t)l->max_nodes * sizeof(struct sp_agent_node);
 	case SP_AGENT_INDEX:

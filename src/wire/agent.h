@@ -57,16 +57,17 @@ struct sp_agent_hook {
 
 /* The areas of the data region, in this order, each at a page boundary; sizes follow from struct sp_agent_limits. */
 enum sp_agent_area {
-	SP_AGENT_RANGES,    /* struct sp_row_range, two halves of SP_AGENT_MAX_RANGES */
-	SP_AGENT_ROWS,      /* struct sp_row[max_rows] */
-	SP_AGENT_ROW_CACHE, /* uint64_t[1 << SP_AGENT_ROW_CACHE_BITS] */
-	SP_AGENT_STACKS,    /* uint64_t, two halves of SP_AGENT_MAX_STACKS: sp_agent_stack() */
-	SP_AGENT_NODES,     /* struct sp_agent_node[max_nodes] */
-	SP_AGENT_INDEX,     /* uint32_t[]: hash tables of node numbers, see agent/tree.h */
-	SP_AGENT_KEYS,      /* uint64_t[1 << hash_bits]: addresses of the blocks in the hash */
-	SP_AGENT_VALUES,    /* struct sp_agent_value[1 << hash_bits] */
-	SP_AGENT_FILTER,    /* uint8_t[1 << SP_AGENT_FILTER_BITS] */
-	SP_AGENT_RING,      /* struct sp_agent_event[1 << SP_AGENT_RING_BITS] */
+	SP_AGENT_RANGES,     /* struct sp_row_range, two halves of SP_AGENT_MAX_RANGES */
+	SP_AGENT_ROWS,       /* struct sp_row[max_rows] */
+	SP_AGENT_ROW_CACHE,  /* uint64_t[1 << SP_AGENT_ROW_CACHE_BITS] */
+	SP_AGENT_STACKS,     /* uint64_t, two halves of SP_AGENT_MAX_STACKS: sp_agent_stack() */
+	SP_AGENT_UNFINISHED, /* struct sp_agent_unfinished[SP_AGENT_NR_UNFINISHED] */
+	SP_AGENT_NODES,      /* struct sp_agent_node[max_nodes] */
+	SP_AGENT_INDEX,      /* uint32_t[]: hash tables of node numbers, see agent/tree.h */
+	SP_AGENT_KEYS,       /* uint64_t[1 << hash_bits]: addresses of the blocks in the hash */
+	SP_AGENT_VALUES,     /* struct sp_agent_value[1 << hash_bits] */
+	SP_AGENT_FILTER,     /* uint8_t[1 << SP_AGENT_FILTER_BITS] */
+	SP_AGENT_RING,       /* struct sp_agent_event[1 << SP_AGENT_RING_BITS] */
 	SP_AGENT_THREAD_KEYS,
 	SP_AGENT_THREADS, /* struct sp_agent_thread, each in SP_AGENT_THREAD_BYTES */
 	SP_AGENT_CHUNKS,  /* uint32_t[SP_AGENT_NR_CHUNKS]: number of the chunk's shadow, 0: none */
@@ -141,7 +142,7 @@ struct sp_agent_blob {
 
 enum sp_agent_mode {
 	SP_AGENT_EXACT,   /* every block */
-	SP_AGENT_SAMPLED, /* a block now and then, by chance or each so-many-th */
+	SP_AGENT_SAMPLED, /* a block now and then, by chance or one in so many */
 };
 
 /* Why the agent went from exact to sampled, or sampled less, by itself. */
@@ -169,11 +170,12 @@ struct sp_agent_header {
 	uint64_t mean; /* of the intervals between sampled calls, at most 1 << 40; the agent may double it */
 	uint32_t gen;  /* of the row tables: one more with each publication; its lowest bit is the half in use */
 	uint32_t nr_ranges[2]; /* in each half */
-	uint32_t is_regular;   /* sampled calls come at intervals of exactly `mean`, not by chance */
+	uint32_t is_regular;   /* intervals are of calls, `mean` on the average; else by chance, Poisson */
 	uint64_t ring_tail;    /* events that our side has taken */
 	uint32_t stacks_gen;   /* one more with each publication of mappings; its lowest bit is the half in use */
 	uint32_t nr_stacks[2]; /* in each half */
-	uint32_t pad2[3];
+	uint32_t pad2;
+	uint64_t unfinished_tail; /* walks that our side has taken */
 
 	/* Written by the agent, seldom. */
 	uint32_t nr_nodes;         /* given out, number 0 included */
@@ -185,6 +187,7 @@ struct sp_agent_header {
 	uint64_t nr_foreign;       /* events on a stack in no known mapping: time to look at them */
 	uint64_t nr_unmapped;      /* mappings about to go or to be replaced */
 	uint64_t ring_head;        /* events begun */
+	uint64_t unfinished_head;  /* walks begun to be left */
 	uint64_t nr_differences;   /* checking build: stacks that were not what a full walk says */
 	uint64_t nr_checked;       /* checking build: stacks compared */
 	uint64_t lost[SP_NR_LOST]; /* of threads without state of their own */
@@ -237,10 +240,11 @@ struct sp_agent_value {
 
 /* Numbers of nodes that are roots. Paths end there, and the root says how. */
 enum sp_agent_root {
-	SP_AGENT_NODE_NONE,   /* no path is known */
-	SP_AGENT_ROOT_WHOLE,  /* the outermost frame was reached */
-	SP_AGENT_ROOT_BROKEN, /* ended before it */
-	SP_AGENT_ROOT_CUT,    /* deeper than could be kept */
+	SP_AGENT_NODE_NONE,       /* no path is known */
+	SP_AGENT_ROOT_WHOLE,      /* the outermost frame was reached */
+	SP_AGENT_ROOT_BROKEN,     /* ended before it */
+	SP_AGENT_ROOT_CUT,        /* deeper than could be kept */
+	SP_AGENT_ROOT_UNFINISHED, /* struct sp_agent_unfinished has the path of this node */
 	SP_AGENT_NR_ROOTS
 };
 
@@ -271,6 +275,22 @@ struct sp_agent_event {
 	uint32_t fn;
 	uint32_t thread; /* 1 + number of the thread's slot; 0: it has none */
 	uint32_t reserved[5];
+};
+
+/* ---- walks that come to code of which nothing is known (agent/unfinished.h) ---- */
+
+#define SP_AGENT_NR_UNFINISHED 256
+#define SP_AGENT_STACK_BYTES   8192
+
+struct sp_agent_unfinished {
+	uint64_t seq;      /* 1 + the record's number, written last; another value: not there yet */
+	uint64_t sp, bp;   /* at the last of the pcs */
+	uint32_t node;     /* SP_AGENT_NODE_NONE: nothing */
+	uint32_t nr;       /* pcs */
+	uint32_t len;      /* bytes of the stack */
+	uint32_t is_exact; /* the last pc is no return address */
+	uint64_t pcs[SP_MAX_FRAMES];
+	uint64_t stack[SP_AGENT_STACK_BYTES / 8]; /* from sp upwards */
 };
 
 /* ---- threads ---- */

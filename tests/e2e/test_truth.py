@@ -190,9 +190,9 @@ def library_loaded_after_attaching(env):
     check_equal(whole(), (before[0] + 9 * 2048, before[1] + 9), "call paths in the library after dlclose")
 
 
-@test(engines=["bpf"])
+@test()
 def library_that_leaks_the_moment_it_is_loaded(env):
-    """Its code is unknown to the programs in the kernel at that moment: those stacks are finished outside."""
+    """Its code is unknown to the walkers at that moment: those stacks are finished outside."""
     v = victim(env, "dlopener")
     t = trace(env, v.pid).wait_attached()
     v.send(f"load {env.victim_path('plugin.so')}")

@@ -170,17 +170,38 @@ static void fill(struct tables *t, enum sp_agent_area area, uint64_t bytes, uint
 	}
 }
 
+/* Garbage whose numbers are right, or even its lengths. */
+static void claim_unfinished(struct tables *t, bool with_lengths)
+{
+	for (uint64_t i = 0; i < SP_AGENT_NR_UNFINISHED; i++) {
+		struct sp_agent_unfinished *u =
+		    (struct sp_agent_unfinished *)(void *)((char *)t->data.front +
+							   t->data.offsets[SP_AGENT_UNFINISHED]) +
+		    i;
+		u->seq = i + 1;
+		if (with_lengths) {
+			u->nr = 1 + u->nr % SP_MAX_FRAMES;
+			u->len %= SP_AGENT_STACK_BYTES + 1;
+			u->node = SP_AGENT_NR_ROOTS + (uint32_t)i;
+		}
+	}
+	t->data.header->unfinished_head = SP_AGENT_NR_UNFINISHED;
+}
+
 static void garbage_in_every_table_is_read_to_its_end(void **state)
 {
 	uint64_t x = 0x9e3779b97f4a7c15, lost[SP_NR_LOST];
 	struct sp_agent_threads *threads = calloc(1, sizeof(*threads));
 	struct sp_agent_events events;
+	struct sp_unwind *unwind;
 	struct sp_maps maps = {0};
 	struct tables t;
 
 	(void)state;
+	assert_int_equal(sp_unwind_new(64, &unwind), 0);
 	for (int round = 0; round < 8; round++) {
 		begin(&t);
+		fill(&t, SP_AGENT_UNFINISHED, SP_AGENT_NR_UNFINISHED * sizeof(struct sp_agent_unfinished), &x);
 		fill(&t, SP_AGENT_NODES, LIMITS.max_nodes * sizeof(struct sp_agent_node), &x);
 		fill(&t, SP_AGENT_KEYS, 8ull << LIMITS.hash_bits, &x);
 		fill(&t, SP_AGENT_VALUES, sizeof(struct sp_agent_value) << LIMITS.hash_bits, &x);
@@ -191,15 +212,20 @@ static void garbage_in_every_table_is_read_to_its_end(void **state)
 		fill(&t, SP_AGENT_SHADOW, 0, &x);
 		for (size_t i = 0; i < sizeof(*t.data.header) / 8; i++)
 			((uint64_t *)(void *)t.data.header)[i] = next(&x) >> next(&x) % 64;
+		claim_unfinished(&t, round % 2);
 		read_all(&t);
 		const struct sp_agent_reading r = reading(&t);
 		sp_agent_events_init(&events);
 		sp_agent_events_drain(&events, &r, 1);
 		sp_agent_events_done(&events);
+		struct sp_agent_unfinished_reader walks = {0};
+		sp_agent_unfinished_finish(&walks, &t.data, unwind, &t.paths, 1);
+		read_all(&t);
 		sp_agent_threads_update(threads, &t.data, &maps);
 		sp_agent_threads_lost(threads, &t.data, lost);
 		end(&t);
 	}
+	sp_unwind_free(unwind);
 	free(threads);
 }
 

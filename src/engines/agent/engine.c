@@ -252,10 +252,22 @@ static bool start_over(struct agent *a, struct sp_ledger *l)
 	return true;
 }
 
+/* They met code that had come since the last look. */
+static void finish_walks(struct agent *a)
+{
+	struct sp_agent_stay *s = &a->stay;
+
+	if (!sp_agent_unfinished_is_there(&s->unfinished, &s->data))
+		return;
+	look_at_code(a);
+	sp_agent_unfinished_finish(&s->unfinished, &s->data, s->tables.unwind, &s->paths, sp_watch_now_ns());
+}
+
 static void drain(struct agent *a, struct sp_ledger *l)
 {
 	const struct sp_agent_reading r = sp_agent_stay_reading(&a->stay, l);
 
+	finish_walks(a);
 	sp_agent_events_drain(&a->stay.events, &r, sp_watch_now_ns());
 	a->stay.ticker.taken = a->stay.events.tail;
 }
@@ -310,6 +322,8 @@ static void set_lost(struct agent *a, struct sp_ledger *l)
 
 	sp_agent_threads_lost(&a->stay.threads, &a->stay.data, lost);
 	lost[SP_LOST_EVENTS] += a->stay.events.nr_refused;
+	lost[SP_LOST_STACK_BROKEN] += a->stay.unfinished.nr_broken;
+	lost[SP_LOST_STACK_CUT] += a->stay.unfinished.nr_cut;
 	for (unsigned id = 0; id < SP_NR_LOST; id++)
 		sp_ledger_set_lost(l, (enum sp_lost_id)id, lost[id]);
 	/* After a loss of events the list of mappings may hold what is gone. */

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/u64map.h"
 #include "engines/engine.h"
 #include "engines/watch/watch.h"
 #include "inject/inject.h"
@@ -94,6 +95,8 @@ struct sp_agent_paths {
 	struct sp_vec ids;           /* uint32_t: by node, 1 + the ledger's id; 0: not asked yet */
 	struct sp_symbolizer *names; /* says whose the addresses were; NULL: nobody knows */
 	uint64_t epoch;              /* of names, that ids are of */
+	struct sp_u64map finished;   /* by node of an unfinished walk: where its pcs begin in the following */
+	struct sp_vec finished_pcs;  /* uint64_t: how many, then the pcs */
 };
 
 void sp_agent_paths_init(struct sp_agent_paths *p, struct sp_symbolizer *names);
@@ -102,6 +105,21 @@ void sp_agent_paths_done(struct sp_agent_paths *p);
 /* The ledger's id of the path of a block of this time; SP_NO_PATH: not known, or no valid node. */
 uint32_t sp_agent_paths_id(struct sp_agent_paths *p, const struct sp_agent_data *d, struct sp_ledger *l, uint32_t node,
 			   uint64_t when_ns);
+
+/* What the agent left unfinished is this path. */
+void sp_agent_paths_finish(struct sp_agent_paths *p, uint32_t node, const uint64_t *pcs, unsigned nr);
+
+/* ---- walks that the agent left to us (unfinished.c) ---- */
+
+struct sp_agent_unfinished_reader {
+	uint64_t tail;     /* walks taken */
+	uint64_t stuck_ns; /* since when the next one has not come; 0: it has */
+	uint64_t nr_broken, nr_cut;
+};
+
+bool sp_agent_unfinished_is_there(const struct sp_agent_unfinished_reader *r, const struct sp_agent_data *d);
+void sp_agent_unfinished_finish(struct sp_agent_unfinished_reader *r, const struct sp_agent_data *d,
+				const struct sp_unwind *tables, struct sp_agent_paths *paths, uint64_t now_ns);
 
 /* ---- live blocks (blocks.c) ---- */
 
@@ -245,6 +263,7 @@ struct sp_agent_stay {
 	struct sp_watch_tables tables;
 	struct sp_agent_paths paths;
 	struct sp_agent_events events;
+	struct sp_agent_unfinished_reader unfinished;
 	struct sp_agent_threads threads;
 	struct sp_agent_ticker ticker;
 	struct sp_agent_rules rules;

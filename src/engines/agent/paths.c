@@ -6,19 +6,24 @@
 #include "engines/agent/impl.h"
 
 #define COPIED_AT_ONCE 4096
-#define ASK_AGAIN      UINT32_MAX /* in ids: counted, but its addresses are another library's at another time */
+#define ASK_AGAIN      UINT32_MAX /* in ids: its addresses are another library's at another time; or unfinished */
+#define MAX_FINISHED   (64u << 10)
 
 void sp_agent_paths_init(struct sp_agent_paths *p, struct sp_symbolizer *names)
 {
 	*p = (struct sp_agent_paths){.names = names};
 	sp_vec_init(&p->nodes, sizeof(struct sp_agent_node), SP_AGENT_MAX_NODES);
 	sp_vec_init(&p->ids, sizeof(uint32_t), SP_AGENT_MAX_NODES);
+	sp_u64map_init(&p->finished, MAX_FINISHED);
+	sp_vec_init(&p->finished_pcs, sizeof(uint64_t), 32u * MAX_FINISHED);
 }
 
 void sp_agent_paths_done(struct sp_agent_paths *p)
 {
 	sp_vec_done(&p->nodes);
 	sp_vec_done(&p->ids);
+	sp_u64map_done(&p->finished);
+	sp_vec_done(&p->finished_pcs);
 }
 
 static int append(struct sp_agent_paths *p, const struct sp_agent_data *d, uint32_t nr)
@@ -68,15 +73,48 @@ static const struct sp_agent_node *node_at(struct sp_agent_paths *p, const struc
 	return n->ready ? n : NULL;
 }
 
+/* ---- walks that were finished by us ---- */
+
+void sp_agent_paths_finish(struct sp_agent_paths *p, uint32_t node, const uint64_t *pcs, unsigned nr)
+{
+	const uint64_t at = p->finished_pcs.nr, length = nr;
+
+	if (node < SP_AGENT_NR_ROOTS || !nr || nr > SP_MAX_FRAMES ||
+	    sp_vec_reserve(&p->finished_pcs, p->finished_pcs.nr + 1 + nr) || sp_u64map_set(&p->finished, node, at))
+		return;
+	uint64_t *to = sp_vec_at(&p->finished_pcs, uint64_t, at);
+	to[0] = length;
+	memcpy(to + 1, pcs, nr * sizeof(*pcs));
+	p->finished_pcs.nr += 1 + nr;
+}
+
+/* 0: it is not finished. */
+static unsigned finished(const struct sp_agent_paths *p, uint32_t node, uint64_t *pcs)
+{
+	const uint64_t *at = sp_u64map_find(&p->finished, node);
+
+	if (!at)
+		return 0;
+	const uint64_t *from = sp_vec_at(&p->finished_pcs, uint64_t, *at);
+	memcpy(pcs, from + 1, from[0] * sizeof(*pcs));
+	return (unsigned)from[0];
+}
+
+/* ---- paths of nodes ---- */
+
 /*
  * The pcs from a node outwards, as many as there is room for. False: a node is missing. Parents have smaller numbers,
- * so it comes to an end whatever the tree says.
+ * so it comes to an end whatever the tree says. *ret_is_final: not a part of a path that is still to be finished.
  */
 static bool collect(struct sp_agent_paths *p, const struct sp_agent_data *d, uint32_t node, uint64_t *pcs,
-		    unsigned *ret_nr)
+		    unsigned *ret_nr, bool *ret_is_final)
 {
-	unsigned nr = 0;
+	unsigned nr = finished(p, node, pcs);
 
+	*ret_nr = nr;
+	*ret_is_final = true;
+	if (nr)
+		return true;
 	while (node >= SP_AGENT_NR_ROOTS) {
 		const struct sp_agent_node *n = node_at(p, d, node);
 		if (!n || n->parent >= node)
@@ -86,6 +124,7 @@ static bool collect(struct sp_agent_paths *p, const struct sp_agent_data *d, uin
 		node = n->parent;
 	}
 	*ret_nr = nr;
+	*ret_is_final = node != SP_AGENT_ROOT_UNFINISHED;
 	return node != SP_AGENT_NODE_NONE;
 }
 
@@ -108,6 +147,7 @@ uint32_t sp_agent_paths_id(struct sp_agent_paths *p, const struct sp_agent_data 
 {
 	uint64_t pcs[SP_MAX_FRAMES];
 	uint32_t id, *known;
+	bool is_final;
 	unsigned nr;
 
 	if (node >= p->ids.nr && (update(p, d) || node >= p->ids.nr))
@@ -116,11 +156,11 @@ uint32_t sp_agent_paths_id(struct sp_agent_paths *p, const struct sp_agent_data 
 	known = sp_vec_at(&p->ids, uint32_t, node);
 	if (*known && *known != ASK_AGAIN)
 		return *known - 1;
-	if (!collect(p, d, node, pcs, &nr))
+	if (!collect(p, d, node, pcs, &nr, &is_final))
 		return SP_NO_PATH;
 	bool is_shared = sp_symbolizer_bind(p->names, pcs, nr, when_ns);
 	if (sp_ledger_path(l, pcs, nr, &id))
 		return SP_NO_PATH;
-	*known = is_shared ? ASK_AGAIN : id + 1;
+	*known = is_shared || !is_final ? ASK_AGAIN : id + 1;
 	return id;
 }

@@ -6,16 +6,16 @@
 #define CONFIG_FLAGS       76
 #define CONFIG_HEADER      96
 #define CONFIG_AREAS       112
-#define CONFIG_THREAD_MASK 240
-#define CONFIG_MAX_SHADOWS 252
-#define CONFIG_SIZE_MASK   264
-#define CONFIG_SIZE_ADD    272
+#define CONFIG_THREAD_MASK 248
+#define CONFIG_MAX_SHADOWS 260
+#define CONFIG_SIZE_MASK   272
+#define CONFIG_SIZE_ADD    280
 
-#define AREA_FILTER      8
-#define AREA_THREAD_KEYS 10
-#define AREA_THREADS     11
-#define AREA_CHUNKS      12
-#define AREA_SHADOW      13
+#define AREA_FILTER      9
+#define AREA_THREAD_KEYS 11
+#define AREA_THREADS     12
+#define AREA_CHUNKS      13
+#define AREA_SHADOW      14
 
 #define HEADER_MODE        68
 #define HEADER_NR_FILTERED 140
