@@ -43,11 +43,29 @@ struct call {
 	u8 skip; /* not to be recorded: sampled out or filtered by size */
 };
 
+/* growth.bpf.h: a page fault that has begun, with the user registers that belong to it. */
+struct fault {
+	u64 addr; /* 0: none */
+	u64 ip, sp, orig_ax;
+	u64 is_user;
+};
+
+/* growth.bpf.h: the pages [start, end) that the thread faulted in last. */
+struct run {
+	u64 key; /* in `blocks` */
+	u64 start, end;
+	u64 birth_ns;
+	u64 path; /* 0: none */
+};
+
 struct thread {
 	struct call calls[MAX_CALLS];
 	u32 nr_calls;
 	u64 skipped_sp, skipped_ra; /* the last call that was not followed: its return slot and what stood there */
-	struct sp_bpf_path path;    /* scratch of the walk */
+	struct fault fault;
+	struct run run;
+	u64 brk;                 /* where the heap ended when brk() was called */
+	struct sp_bpf_path path; /* scratch of the walk */
 };
 
 struct {

@@ -30,8 +30,8 @@ const volatile __u64 cfg_max_size = -1;
 const volatile __u64 cfg_max_new = -1; /* larger calls that may throw are not followed */
 const volatile __u32 cfg_sample_rate = 1;
 const volatile bool cfg_trace = false;
-const volatile bool cfg_growth = false;   /* mapping calls and sbrk() only: threads' stacks count, too */
-const volatile bool cfg_sessions = false; /* sp_session is in use */
+const volatile bool cfg_confirmed = false; /* rss_stat tells of every page that comes (growth.bpf.h) */
+const volatile bool cfg_sessions = false;  /* sp_session is in use */
 
 #define MAP_STACK 0x20000 /* uapi/asm-generic/mman.h */
 
@@ -154,7 +154,7 @@ static __always_inline bool on_enter(struct sp_bpf_ctl *ctl, struct pt_regs *ctx
 		count_lost(SP_LOST_THREAD_STATE);
 		return false;
 	}
-	if (kind == SP_KIND_MMAP && a.a3 & MAP_STACK && !cfg_growth)
+	if (kind == SP_KIND_MMAP && a.a3 & MAP_STACK)
 		return false;
 	if (kind >= SP_KIND_MMAP && is_part_of_skipped(ctx, t))
 		return false;
@@ -170,7 +170,7 @@ static __always_inline bool on_enter(struct sp_bpf_ctl *ctl, struct pt_regs *ctx
 	c->fn = SP_COOKIE_FN(cookie);
 	c->size = requested_size(&a, kind, SP_COOKIE_SIZE_ARG(cookie));
 	c->arg = a.a0;
-	c->skip = c->size < cfg_min_size || (c->size > cfg_max_size && kind != SP_KIND_SBRK) || is_sampled_out();
+	c->skip = c->size < cfg_min_size || c->size > cfg_max_size || is_sampled_out();
 	if (c->skip && cfg_sessions && c->fn == SP_FN_MALLOC) {
 		call_skip(t, ctx->sp);
 		return false;
@@ -186,7 +186,7 @@ static __always_inline bool on_enter(struct sp_bpf_ctl *ctl, struct pt_regs *ctx
 
 static __always_inline bool is_mapping(struct call *c)
 {
-	return c->kind == SP_KIND_MMAP || c->kind == SP_KIND_MREMAP || c->kind == SP_KIND_SBRK;
+	return c->kind == SP_KIND_MMAP || c->kind == SP_KIND_MREMAP;
 }
 
 /* Did the call give a block, and where? */
@@ -216,17 +216,24 @@ static __always_inline void on_failure(struct sp_bpf_ctl *ctl, struct call *c)
 		send_event(SP_BEV_UNMAP_UNDO, c->fn, 0, 0, 0);
 }
 
-/* The key of the call path that returns into (pc, sp, bp); 0: not kept. A global function: verified once. */
-__noinline u64 path_of_caller(u64 pc, u64 sp, u64 bp)
+/* What a call path begins with. */
+enum { FROM_CALL, FROM_CALL_FAULT, FROM_FAULT };
+
+/*
+ * The key of the call path at (pc, sp, bp); 0: not kept. Of a fault (not FROM_CALL) SP_PC_FAULT stands before it, and
+ * with FROM_FAULT pc is no return address. A global function: verified once.
+ */
+__noinline u64 path_from(u64 pc, u64 sp, u64 bp, u64 from)
 {
 	u32 zero = 0;
 	struct sp_bpf_ctl *c = bpf_map_lookup_elem(&ctl, &zero);
 	struct thread *t = thread_of_current(0);
-	struct walk w = {.pc = pc, .sp = sp, .bp = bp};
+	struct walk w = {.pc = pc, .sp = sp, .bp = bp, .is_exact = from == FROM_FAULT, .nr = from != FROM_CALL};
 
 	if (!c || !t)
 		return 0;
-	u64 hash = walk_stack(&w, c, &t->path, c->exec_ns);
+	t->path.pcs[0] = SP_PC_FAULT;
+	u64 hash = walk_stack(&w, c, &t->path, from == FROM_CALL ? c->exec_ns : ~c->exec_ns);
 	if (w.flags & SP_PATH_UNKNOWN) {
 		u64 key = send_stack(&w);
 		if (key)
@@ -257,11 +264,6 @@ static __always_inline void on_return(struct sp_bpf_ctl *ctl, struct pt_regs *ct
 		on_failure(ctl, c);
 		return;
 	}
-	if (c->kind == SP_KIND_SBRK && (s64)c->size <= 0) { /* the heap shrinks, or was only asked for its end */
-		if (c->size)
-			send_event(SP_BEV_UNMAP, c->fn, addr + c->size, -c->size, 0);
-		return;
-	}
 	if (c->skip) {
 		/* A mapping that is not recorded still replaces what stood there (MAP_FIXED). */
 		if (is_mapping(c))
@@ -269,7 +271,7 @@ static __always_inline void on_return(struct sp_bpf_ctl *ctl, struct pt_regs *ct
 		return;
 	}
 	struct sp_bpf_block b = {.size = c->size, .birth_ns = bpf_ktime_get_ns(), .fn = c->fn};
-	b.path = path_of_caller(ctx->ip, ctx->sp, ctx->bp);
+	b.path = path_from(ctx->ip, ctx->sp, ctx->bp, FROM_CALL);
 	if (is_mapping(c))
 		send_event(SP_BEV_MMAP, c->fn, addr, c->size, b.path);
 	else
@@ -376,3 +378,5 @@ int sp_exec(void *ctx)
 	send_event(SP_BEV_EXEC, 0, 0, 0, 0);
 	return 0;
 }
+
+#include "bpf/growth.bpf.h"

@@ -31,6 +31,8 @@ struct uprobes_state {
 };
 
 struct mm_struct {
+	unsigned long brk;
+	unsigned long def_flags;
 	struct uprobes_state uprobes_state;
 };
 
@@ -46,6 +48,7 @@ struct uprobe_task {
 
 struct task_struct {
 	int tgid;
+	struct task_struct *group_leader;
 	struct mm_struct *mm;
 	struct uprobe_task *utask;
 	unsigned long sas_ss_sp;

@@ -219,9 +219,9 @@ const struct sp_opt sp_opts[] = {
     {"debuginfod", NULL, 0, FLAG(debuginfod), NULL, T | R | P | C | W | SERVE, 0,
      "ask the servers in DEBUGINFOD_URLS for missing debug information"},
     {"growth", NULL, 0, FLAG(growth), NULL, T, 0,
-     "watch what makes the process itself larger: mmap(), mremap() and sbrk() by call path, malloc's own calls, too; "
-     "what "
-     "munmap() gives back is taken off. Cheap, for these calls are rare; with --resident, how much of it is in memory"},
+     "watch what makes the process itself larger: brk() and mmap(), and the page faults that bring memory in, by call "
+     "path; what goes back is taken off. Cheap: no code of the program is touched; with --resident, how much of each "
+     "mapping is in memory"},
     {"resident", NULL, 0, FLAG(resident), NULL, T | M | S, 0,
      "tell how much of each call path is in physical memory; what was allocated and never touched is not"},
     {"no-lines", NULL, 0, FLAG(no_lines), NULL, T | R | P | C | W | SERVE, 0,

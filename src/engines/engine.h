@@ -46,7 +46,7 @@ struct sp_engine_config {
 	bool is_held;        /* the target is the stopped child of sp_launch_start(), in this thread */
 	uint32_t max_blocks; /* 0: default */
 	uint32_t max_paths;  /* 0: default */
-	bool growth; /* processes: mapping calls and sbrk() instead of the allocator, also those that it makes */
+	bool growth; /* processes: what makes them larger (mappings, pages that come) instead of the allocator */
 	bool percpu; /* kernel: per-cpu allocations instead of slab and pages */
 	bool wa_missing_free;    /* kernel: an allocation at a known address replaces the old block */
 	const char *replay_file; /* engine replay */

@@ -18,7 +18,7 @@
 #define SP_NO_PATH UINT32_MAX /* the call path is not known */
 
 struct sp_block {
-	uint64_t addr;
+	uint64_t addr;     /* SP_FN_FAULT: plus 1 on its way in, for a mapping may begin there, too */
 	uint64_t size;     /* as requested, bytes */
 	uint64_t birth_ns; /* CLOCK_MONOTONIC */
 	uint32_t path;     /* id from sp_ledger_path(), or SP_NO_PATH */

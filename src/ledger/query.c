@@ -196,12 +196,14 @@ int sp_ledger_blocks(const struct sp_ledger *l, bool all, uint32_t path, const s
 	if (!f)
 		f = &no_filter;
 	for (size_t i = 0; i < l->current.blocks.nr; i++) {
-		const struct sp_block *b = sp_vec_at(&l->current.blocks, struct sp_block, i);
+		struct sp_block b = *sp_vec_at(&l->current.blocks, struct sp_block, i);
 		int err;
 
-		if ((!all && b->path != path) || !size_fits(f, b->size) || !age_fits(l, f, b))
+		if ((!all && b.path != path) || !size_fits(f, b.size) || !age_fits(l, f, &b))
 			continue;
-		err = sp_vec_push(ret, b);
+		if (b.fn == SP_FN_FAULT)
+			b.addr &= ~UINT64_C(1);
+		err = sp_vec_push(ret, &b);
 		if (err) {
 			ret->nr = had;
 			return err;

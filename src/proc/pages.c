@@ -73,6 +73,20 @@ static uint64_t next_populated(const struct sp_pagemap *pm, uint64_t addr, uint6
 	return n ? found.start : end;
 }
 
+bool sp_pagemap_is_huge(const struct sp_pagemap *pm, uint64_t addr)
+{
+	struct sp_page_run found;
+	struct sp_page_scan arg = {.size = sizeof(arg),
+				   .start = addr / PAGE * PAGE,
+				   .end = addr / PAGE * PAGE + PAGE,
+				   .vec = (uint64_t)(uintptr_t)&found,
+				   .vec_len = 1,
+				   .category_mask = SP_PAGE_IS_HUGE,
+				   .return_mask = SP_PAGE_IS_HUGE};
+
+	return ioctl(pm->fd, SP_PAGE_SCAN, &arg) == 1;
+}
+
 enum sp_page_kind sp_pagemap_run(struct sp_pagemap *pm, uint64_t addr, uint64_t end, uint64_t *ret_end)
 {
 	uint64_t page = addr / PAGE, last = (end + PAGE - 1) / PAGE, at = page;

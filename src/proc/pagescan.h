@@ -18,7 +18,7 @@ struct sp_page_run {
 
 #define SP_PAGE_SCAN _IOWR('f', 16, struct sp_page_scan)
 
-enum { SP_PAGE_IS_PRESENT = 1 << 3, SP_PAGE_IS_SWAPPED = 1 << 4, SP_PAGE_IS_ZERO = 1 << 5 };
+enum { SP_PAGE_IS_PRESENT = 1 << 3, SP_PAGE_IS_SWAPPED = 1 << 4, SP_PAGE_IS_ZERO = 1 << 5, SP_PAGE_IS_HUGE = 1 << 6 };
 
 #define SP_PAGE_WORD_PRESENT (UINT64_C(1) << 63)
 #define SP_PAGE_WORD_SWAPPED (UINT64_C(1) << 62)

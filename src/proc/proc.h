@@ -195,6 +195,9 @@ void sp_pagemap_forget(struct sp_pagemap *pm); /* read anew: the process has run
  */
 enum sp_page_kind sp_pagemap_run(struct sp_pagemap *pm, uint64_t addr, uint64_t end, uint64_t *ret_end);
 
+/* Is the page at addr a part of a huge one (mapped as such)? Before Linux 6.7 that cannot be told: false. */
+bool sp_pagemap_is_huge(const struct sp_pagemap *pm, uint64_t addr);
+
 /* ---- what the kernel keeps for the target ---- */
 
 /*

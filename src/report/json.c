@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "report/json.h"
+#include "report/notes.h"
 
 #define NS_PER_MS 1000000u
 
@@ -46,6 +47,10 @@ static void put_sum(struct sp_jsonw *w, const struct sp_view *v, const struct sp
 static void put_path(struct sp_jsonw *w, const struct sp_view *v, const struct sp_view_path *p, bool show_list)
 {
 	sp_jsonw_object(w);
+	if (v->is_growth) {
+		sp_jsonw_put_string(w, "growth", p->is_faults ? "faulted" : "mapped");
+		sp_jsonw_put_known_u64(w, "pages", p->is_faults, sp_report_pages(p->sum.bytes));
+	}
 	put_sum(w, v, &p->sum);
 	if (v->has_resident)
 		sp_jsonw_put_u64(w, "resident", p->resident_bytes);
@@ -80,6 +85,13 @@ static void put_head(struct sp_jsonw *w, const struct sp_view *v)
 	sp_jsonw_put_known_u64(w, "max_size", v->filter.max_size, v->filter.max_size);
 	sp_jsonw_end(w);
 	sp_report_json_totals(w, v);
+	if (!v->is_growth)
+		return;
+	sp_jsonw_key(w, "growth");
+	sp_jsonw_object(w);
+	sp_jsonw_put_u64(w, "mapped_bytes", v->total_bytes - v->fault_bytes);
+	sp_jsonw_put_u64(w, "faulted_bytes", v->fault_bytes);
+	sp_jsonw_end(w);
 }
 
 int sp_report_json(FILE *stream, const struct sp_view *v, const struct sp_report_options *o)

@@ -67,11 +67,14 @@ static void put_title(struct drawing *d)
 static void put_totals(struct drawing *d)
 {
 	const struct sp_view *v = d->v;
-	char bytes[16], age[16];
+	char bytes[16], age[16], growth[80];
 
-	sp_out_printf(d->out, "%s in %" PRIu64 " block%s on %" PRIu64 " call path%s",
-		      sp_text_bytes(bytes, sizeof(bytes), v->total_bytes), v->total_blocks, sp_plural(v->total_blocks),
-		      v->total_paths, sp_plural(v->total_paths));
+	if (v->is_growth)
+		sp_out_puts(d->out, sp_report_growth(growth, sizeof(growth), v));
+	else
+		sp_out_printf(d->out, "%s in %" PRIu64 " block%s", sp_text_bytes(bytes, sizeof(bytes), v->total_bytes),
+			      v->total_blocks, sp_plural(v->total_blocks));
+	sp_out_printf(d->out, " on %" PRIu64 " call path%s", v->total_paths, sp_plural(v->total_paths));
 	if (v->filter.min_age_ns)
 		sp_out_printf(d->out, ", older than %s", sp_text_duration(age, sizeof(age), v->filter.min_age_ns));
 	if (v->has_resident)

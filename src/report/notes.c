@@ -50,6 +50,21 @@ unsigned sp_report_error_percent(const struct sp_view *v, const struct sp_path_s
 	return percent < 999 ? (unsigned)percent : 999;
 }
 
+const char *sp_report_growth(char *buf, size_t size, const struct sp_view *v)
+{
+	char mapped[16], faulted[16];
+
+	snprintf(buf, size, "%s of address space, %s in memory by page faults",
+		 sp_text_bytes(mapped, sizeof(mapped), v->total_bytes - v->fault_bytes),
+		 sp_text_bytes(faulted, sizeof(faulted), v->fault_bytes));
+	return buf;
+}
+
+uint64_t sp_report_pages(uint64_t bytes)
+{
+	return bytes / 4096;
+}
+
 bool sp_report_is_sampled(const struct sp_view *v)
 {
 	return v->scale > 1 || v->sample_bytes;

@@ -22,6 +22,11 @@ void sp_report_sampled(struct sp_out *out, const struct sp_view *v, const char *
  */
 void sp_report_lost(struct sp_out *out, const struct sp_view *v, const char *indent, const char *separator);
 
+/* With v->is_growth: "12.0 MiB of address space, 8.0 MiB in memory by page faults". Returns buf. */
+const char *sp_report_growth(char *buf, size_t size, const struct sp_view *v);
+/* How many pages these bytes are. */
+uint64_t sp_report_pages(uint64_t bytes);
+
 bool sp_report_is_sampled(const struct sp_view *v);
 
 /* "suppressed: 2 call paths, 71.0 KiB in 3 blocks"; nothing when nothing was. */

@@ -58,7 +58,7 @@ static void put_survival(struct sp_page *p, const struct sp_view_path *path)
 	char span[16];
 
 	sp_out_pad(&p->out, p->indent);
-	if (p->v->has_resident)
+	if (p->v->has_resident && !path->is_faults)
 		sp_out_printf(&p->out, "%s in memory, ", sp_text_bytes(span, sizeof(span), path->resident_bytes));
 	sp_out_printf(&p->out, "oldest %s", sp_text_duration(span, sizeof(span), age(p->v, s->oldest_birth_ns)));
 	if (s->old_seen)
@@ -67,6 +67,16 @@ static void put_survival(struct sp_page *p, const struct sp_view_path *path)
 	else if (p->v->interval_ns)
 		sp_out_puts(&p->out, ", all new since the last look");
 	sp_out_puts(&p->out, "\n");
+}
+
+/* What a path brings to the process itself. */
+static void put_pages(struct sp_page *p, const struct sp_view_path *path)
+{
+	uint64_t nr = path->is_faults ? sp_report_pages(path->sum.bytes) : path->sum.blocks;
+
+	sp_out_printf(&p->out,
+		      path->is_faults ? " in memory, %" PRIu64 " page%s" : " of address space, %" PRIu64 " mapping%s",
+		      nr, sp_plural(nr));
 }
 
 static void put_sum(struct sp_page *p, size_t rank, const struct sp_view_path *path)
@@ -78,8 +88,13 @@ static void put_sum(struct sp_page *p, size_t rank, const struct sp_view_path *p
 	sp_out_printf(&p->out, "\n%-*s", (int)p->indent, cell);
 	snprintf(cell, sizeof(cell), "%9s", sp_text_bytes(bytes, sizeof(bytes), s->bytes));
 	sp_page_put(p, SP_PAINT_BOLD, cell);
-	sp_out_printf(&p->out, " in %*" PRIu64 " block%s", (int)p->blocks_digits, s->blocks, sp_plural(s->blocks));
-	if (s->blocks == 1 && (p->v->interval_ns || sp_report_is_sampled(p->v))) /* what follows stands in a column */
+	if (p->v->is_growth)
+		put_pages(p, path);
+	else
+		sp_out_printf(&p->out, " in %*" PRIu64 " block%s", (int)p->blocks_digits, s->blocks,
+			      sp_plural(s->blocks));
+	if (s->blocks == 1 && !p->v->is_growth &&
+	    (p->v->interval_ns || sp_report_is_sampled(p->v))) /* what follows stands in a column */
 		sp_out_puts(&p->out, " ");
 	if (sp_report_is_sampled(p->v))
 		sp_out_printf(&p->out, " +-%u%%", sp_report_error_percent(p->v, s));

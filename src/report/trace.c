@@ -40,7 +40,11 @@ static void put_totals(struct sp_page *p)
 	char bytes[16];
 
 	if (!v->total_paths) {
-		sp_page_put(p, SP_PAINT_BOLD, "nothing outstanding");
+		sp_page_put(p, SP_PAINT_BOLD, v->is_growth ? "it has not grown" : "nothing outstanding");
+	} else if (v->is_growth) {
+		char text[80];
+		sp_page_put(p, SP_PAINT_BOLD, sp_report_growth(text, sizeof(text), v));
+		sp_out_printf(&p->out, " on %" PRIu64 " call path%s", v->total_paths, sp_plural(v->total_paths));
 	} else {
 		sp_page_put(p, SP_PAINT_BOLD, sp_text_bytes(bytes, sizeof(bytes), v->total_bytes));
 		sp_out_printf(&p->out, " in %" PRIu64 " block%s outstanding on %" PRIu64 " call path%s",

@@ -29,6 +29,7 @@ struct sp_view_path {
 	unsigned nr_frames;
 	const struct sp_block *list; /* its blocks, address order; NULL unless asked for */
 	size_t nr_list;
+	bool is_faults;            /* pages that were faulted in, no blocks; only with view.is_growth */
 	uint64_t resident_bytes;   /* of sum.bytes, in physical memory; only with view.has_resident */
 	struct sp_verdict verdict; /* of its blocks of any age and size; only with view.has_verdicts */
 	const uint64_t *history;   /* view.nr_history values: its bytes at view.history_ns[]; NULL: not kept */
@@ -57,6 +58,8 @@ struct sp_view {
 	uint64_t suppressed_paths, suppressed_bytes, suppressed_blocks; /* left out of all of the above, and of lists */
 	const struct sp_block *list; /* every block under the filter (any path), address order; NULL unless asked for */
 	size_t nr_list;
+	bool is_growth;                 /* of the process itself: mappings, and pages that were faulted in */
+	uint64_t fault_bytes;           /* of total_bytes, such pages */
 	bool has_resident;              /* asked for, and the target was there to tell */
 	uint64_t resident_bytes;        /* of total_bytes */
 	const struct sp_path_sum *sums; /* of all total_paths under the filter, in the order of paths[] */

@@ -17,6 +17,7 @@
 /* What stands where no frame can. */
 static const struct sp_frame path_unknown = {.function = "[call path unknown]"};
 static const struct sp_frame path_empty = {.function = "[no frames]"};
+static const struct sp_frame page_fault = {.function = "[page fault]"};
 static const struct sp_frame frames_cut = {.function = "[more frames, not shown]"};
 
 static uint64_t saturating_add(uint64_t a, uint64_t b)
@@ -79,10 +80,16 @@ static int take_sums(struct sp_view_store *store, const struct sp_ledger *l, con
 
 /* ---- names ---- */
 
-static unsigned name_address(struct sp_symbolizer *s, uint64_t address, struct sp_frame *ret, unsigned max)
+static bool is_faults(const uint64_t *pcs, unsigned nr_pcs)
+{
+	return nr_pcs && pcs[0] == SP_PC_FAULT;
+}
+
+static unsigned name_address(struct sp_symbolizer *s, uint64_t address, bool is_return, struct sp_frame *ret,
+			     unsigned max)
 {
 	if (s)
-		return sp_symbolize(s, address, true, ret, max);
+		return sp_symbolize(s, address, is_return, ret, max);
 	*ret = (struct sp_frame){.address = address};
 	return 1;
 }
@@ -90,14 +97,16 @@ static unsigned name_address(struct sp_symbolizer *s, uint64_t address, struct s
 /* Names a whole path into `ret`, which has MAX_FRAMES_OF_A_PATH + 1 elements. */
 static unsigned name_path(struct sp_symbolizer *s, const uint64_t *pcs, unsigned nr_pcs, struct sp_frame *ret)
 {
-	unsigned nr = 0;
+	unsigned first = is_faults(pcs, nr_pcs) ? 1 : 0, nr = first;
 
-	for (unsigned i = 0; i < nr_pcs; i++) {
+	if (first)
+		ret[0] = page_fault;
+	for (unsigned i = first; i < nr_pcs; i++) {
 		if (nr == MAX_FRAMES_OF_A_PATH) {
 			ret[nr++] = frames_cut;
 			break;
 		}
-		nr += name_address(s, pcs[i], &ret[nr], MAX_FRAMES_OF_A_PATH - nr);
+		nr += name_address(s, pcs[i], !first || i > first, &ret[nr], MAX_FRAMES_OF_A_PATH - nr);
 	}
 	return nr;
 }
@@ -120,6 +129,7 @@ static int take_path_frames(struct sp_view_store *store, const struct sp_ledger 
 	const uint64_t *pcs = p->sum.path == SP_NO_PATH ? NULL : sp_ledger_path_pcs(l, p->sum.path, &nr_pcs);
 	int r = 0;
 
+	p->is_faults = pcs && is_faults(pcs, nr_pcs);
 	if (pcs) {
 		instead = nr_pcs ? &frames_cut : &path_empty;
 		nr = store->frames.nr + MAX_FRAMES_OF_A_PATH < MAX_FRAMES ? name_path(s, pcs, nr_pcs, scratch) : 0;
@@ -179,23 +189,28 @@ static int drop_suppressed(struct sp_view_store *store, struct sp_suppress *supp
 	return 0;
 }
 
-static void sum_up(const struct sp_vec *sums, struct sp_view *v)
+static void sum_up(const struct sp_vec *sums, const struct sp_ledger *l, struct sp_view *v)
 {
 	v->total_paths = sums->nr - v->suppressed_paths;
 	v->total_bytes = v->total_blocks = 0;
 	for (size_t i = 0; i < v->total_paths; i++) {
 		const struct sp_path_sum *s = sp_vec_at(sums, struct sp_path_sum, i);
+		unsigned nr_pcs = 0;
+		const uint64_t *pcs = v->is_growth ? sp_ledger_path_pcs(l, s->path, &nr_pcs) : NULL;
 
+		if (pcs && is_faults(pcs, nr_pcs))
+			v->fault_bytes = saturating_add(v->fault_bytes, s->bytes);
 		v->total_bytes = saturating_add(v->total_bytes, s->bytes);
 		v->total_blocks = saturating_add(v->total_blocks, s->blocks);
 	}
 }
 
-static int suppress(struct sp_view_store *store, const struct sp_session_options *o, struct sp_view *v)
+static int suppress(struct sp_view_store *store, const struct sp_ledger *l, const struct sp_session_options *o,
+		    struct sp_view *v)
 {
 	int r = o->suppress ? drop_suppressed(store, o->suppress, v) : 0;
 
-	sum_up(&store->sums, v);
+	sum_up(&store->sums, l, v);
 	v->nr_paths = cut(v->total_paths, o->top);
 	return r;
 }
@@ -370,7 +385,7 @@ static int fill(struct sp_view_store *store, const struct sp_ledger *l, struct s
 	if (!r)
 		r = take_frames(store, l, s, v->nr_paths);
 	if (!r)
-		r = suppress(store, o, v);
+		r = suppress(store, l, o, v);
 	if (!r && o->list != SP_LIST_NONE)
 		r = take_blocks(store, l, o, v);
 	for (unsigned i = 0; i < SP_NR_LOST; i++)
@@ -390,6 +405,7 @@ int sp_view_make(const struct sp_ledger *l, struct sp_symbolizer *s, const struc
 			    .interval_ns = sp_ledger_interval_ns(l),
 			    .scale = scale ? scale : 1,
 			    .filter = o->filter,
+			    .is_growth = o->engine_config.growth,
 			    .top = o->top};
 	int r;
 

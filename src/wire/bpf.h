@@ -66,6 +66,8 @@ struct sp_bpf_ctl {
 	sp_w32 asked;       /* the gen in which the engine was asked to look at the mappings */
 	sp_w32 stacks_left; /* how many SP_BEV_STACK may be sent until the tables change again */
 	sp_w64 loader_ns;   /* when the dynamic linker first did something since the engine's last look; 0: nothing */
+	sp_w32 nr_runs;     /* of faulted pages, ever (bpf/growth.bpf.h) */
+	sp_w32 pad;
 };
 
 /* Map `row_cache`, mapped by the engine: see bpf/walk.bpf.h. */
@@ -115,7 +117,7 @@ struct sp_bpf_stack {
 _Static_assert(sizeof(struct sp_bpf_stack) == 72 + 32 + 8 * SP_MAX_FRAMES + SP_STACK_BYTES, "layout shared with BPF");
 _Static_assert(sizeof(struct sp_bpf_block) == 32, "layout shared with BPF");
 _Static_assert(sizeof(struct sp_bpf_path) == 16 + 8 * SP_MAX_FRAMES, "layout shared with BPF");
-_Static_assert(sizeof(struct sp_bpf_ctl) == 56, "layout shared with BPF");
+_Static_assert(sizeof(struct sp_bpf_ctl) == 64, "layout shared with BPF");
 _Static_assert(sizeof(struct sp_bpf_event) == 72, "layout shared with BPF");
 #endif
 

@@ -22,7 +22,7 @@ enum sp_fn_kind {
 	SP_KIND_MMAP,     /* length in argument 1 */
 	SP_KIND_MUNMAP,   /* address, length in arguments 0, 1 */
 	SP_KIND_MREMAP,   /* address, old length, new length in arguments 0, 1, 2 */
-	SP_KIND_SBRK,     /* by how much in argument 0, signed; the result is where the heap ended before */
+	SP_KIND_KERNEL,   /* what the kernel itself tells of */
 };
 
 /* Where a function is looked for. */
@@ -31,7 +31,7 @@ enum sp_fn_where {
 	SP_WHERE_CXX,    /* only in a module that also defines malloc (elsewhere it goes through malloc) */
 	SP_WHERE_LIBC,   /* as the target resolves the name; the mapping calls */
 	SP_WHERE_ALL,    /* in every module that has it */
-	SP_WHERE_GROWTH, /* as SP_WHERE_LIBC, only where the growth of the process itself is watched */
+	SP_WHERE_KERNEL, /* nowhere: no function of the target */
 };
 
 /*       id            symbol                                  kind              size  where */
@@ -77,7 +77,8 @@ enum sp_fn_where {
 	X(MMAP64, "mmap64", SP_KIND_MMAP, 1, SP_WHERE_LIBC)                                                            \
 	X(MUNMAP, "munmap", SP_KIND_MUNMAP, 1, SP_WHERE_LIBC)                                                          \
 	X(MREMAP, "mremap", SP_KIND_MREMAP, 2, SP_WHERE_LIBC)                                                          \
-	X(SBRK, "sbrk", SP_KIND_SBRK, 0, SP_WHERE_GROWTH)                                                              \
+	X(BRK, "brk", SP_KIND_KERNEL, 0, SP_WHERE_KERNEL)                                                              \
+	X(FAULT, "page fault", SP_KIND_KERNEL, 0, SP_WHERE_KERNEL)                                                     \
 	X(RAISE, "_Unwind_RaiseException", SP_KIND_THROW, 0, SP_WHERE_ALL)                                             \
 	X(FORCED_UNWIND, "_Unwind_ForcedUnwind", SP_KIND_THROW, 0, SP_WHERE_ALL)
 

@@ -47,4 +47,7 @@ _Static_assert(sizeof(struct sp_row) == 8, "rows are read by BPF programs: their
 
 #define SP_MAX_FRAMES 127
 
+/* Stands before the pcs of the call path of a page fault; the next one is where it happened, no return address. */
+#define SP_PC_FAULT 1
+
 #endif

@@ -77,6 +77,7 @@ void sp_bpf_mark_taken(struct sp_bpf_functions *f, pid_t target);
 
 /* ---- attaching (attach.c) ---- */
 
+struct bpf_map;
 struct bpf_program;
 
 struct sp_bpf_links {
@@ -113,9 +114,16 @@ sp_must_check int sp_bpf_attach(struct sp_bpf_links *l, const struct sp_bpf_func
 /* Takes all away, many at a time: each waits for the kernel's grace periods. */
 void sp_bpf_links_done(struct sp_bpf_links *l);
 
-/* ---- call paths (paths.c) ---- */
+/* ---- growth of the process itself (growth.c) ---- */
 
-struct bpf_map;
+/* Does the kernel tell of each page that comes? */
+bool sp_bpf_growth_is_confirmed(void);
+
+/* Attaches those of the programs that are loaded. `threads`: the programs' map of that name. */
+sp_must_check int sp_bpf_growth_attach(struct sp_bpf_links *l, struct bpf_program *const *programs, size_t nr,
+				       struct bpf_map *threads, const struct sp_proc *target, struct sp_why *why);
+
+/* ---- call paths (paths.c) ---- */
 
 struct sp_bpf_paths {
 	struct bpf_map *map;
@@ -144,6 +152,37 @@ sp_must_check int sp_bpf_paths_add(struct sp_bpf_paths *p, struct sp_ledger *l, 
 void sp_bpf_paths_begin(struct sp_bpf_paths *p, uint64_t now_ns, uint64_t nr_refused);
 void sp_bpf_paths_end(struct sp_bpf_paths *p);
 
+/* ---- pages that call paths have faulted in (runs.c) ---- */
+
+/* Pages that one call path faulted in one after another. */
+struct sp_bpf_run {
+	uint64_t start, end;
+	uint64_t birth_ns;
+	uint64_t key;  /* in the programs' table */
+	uint32_t path; /* in the ledger */
+	bool is_alive; /* something of it is still there */
+};
+
+/* A part of one. */
+struct sp_bpf_piece {
+	uint64_t start, end;
+	uint32_t run; /* index */
+};
+
+struct sp_bpf_runs {
+	struct sp_vec list; /* struct sp_bpf_run: of the reading that is under way */
+};
+
+void sp_bpf_runs_init(struct sp_bpf_runs *r);
+void sp_bpf_runs_done(struct sp_bpf_runs *r);
+
+/* Sorts the runs, and appends for every address in one which is the youngest there: struct sp_bpf_piece. -ENOMEM. */
+sp_must_check int sp_bpf_runs_overlay(struct sp_vec *runs, struct sp_vec *ret);
+
+/* What is still there goes to the ledger, runs of which nothing is are deleted from the map. The list is empty then. */
+sp_must_check int sp_bpf_runs_settle(struct sp_bpf_runs *r, struct sp_proc *target, struct bpf_map *map,
+				     struct sp_ledger *l);
+
 /* ---- reading what the programs have stored (store.c) ---- */
 
 struct ring_buffer;
@@ -153,6 +192,8 @@ struct sp_bpf_store {
 	struct ring_buffer *ring;
 	struct sp_bpf_paths paths;
 	struct sp_watch_mappings mappings;
+	struct sp_proc *target; /* NULL: the kernel */
+	struct sp_bpf_runs runs;
 	struct sp_ledger *ledger; /* during drain and read */
 	uint64_t exec_ns;         /* what is older is void */
 	uint64_t until_ns;        /* what is younger is of a program that has not been noticed yet; 0: no limit */

@@ -110,11 +110,13 @@ int sp_bpf_store_open(struct sp_bpf_store *s, const struct sp_engine_config *c, 
 	    .blocks = blocks,
 	    .events = events,
 	    .lost = lost,
+	    .target = c->target,
 	    .on_event = c->on_event,
 	    .on_event_arg = c->on_event_arg,
 	};
 	sp_bpf_paths_init(&s->paths, paths, c->names);
 	sp_watch_mappings_init(&s->mappings);
+	sp_bpf_runs_init(&s->runs);
 	s->ring = ring_buffer__new(bpf_map__fd(events), take_event, s, NULL);
 	if (!s->ring)
 		return sp_bpf_explain(-errno, "map the event buffer", why);
@@ -127,6 +129,7 @@ void sp_bpf_store_close(struct sp_bpf_store *s)
 		ring_buffer__free(s->ring);
 	sp_bpf_paths_done(&s->paths);
 	sp_watch_mappings_done(&s->mappings);
+	sp_bpf_runs_done(&s->runs);
 }
 
 int sp_bpf_store_fd(const struct sp_bpf_store *s)
@@ -139,6 +142,17 @@ void sp_bpf_store_drain(struct sp_bpf_store *s, struct sp_ledger *l)
 	s->ledger = l;
 	ring_buffer__consume(s->ring);
 	s->ledger = NULL;
+}
+
+/* A run of pages; its key is its first page, with a number below. Whether it is still there, is asked when all are
+ * known. */
+static int take_run(struct sp_bpf_store *s, uint64_t key, const struct sp_block *b)
+{
+	uint64_t start = b->addr & ~4095ULL;
+	const struct sp_bpf_run run = {
+	    .start = start, .end = start + b->size, .birth_ns = b->birth_ns, .key = key, .path = b->path};
+
+	return sp_vec_push(&s->runs.list, &run);
 }
 
 /* Takes the blocks over; the keys of those of a program before this one are moved to the front of b->keys. */
@@ -157,7 +171,7 @@ static int take_batch(struct sp_bpf_store *s, struct batch *b, uint32_t nr, uint
 		if (!s->ledger || (s->until_ns && v->birth_ns >= s->until_ns))
 			continue;
 		block.path = sp_bpf_paths_id(&s->paths, s->ledger, v->path, v->birth_ns);
-		int err = sp_ledger_block(s->ledger, &block);
+		int err = v->fn == SP_FN_FAULT ? take_run(s, b->keys[i], &block) : sp_ledger_block(s->ledger, &block);
 		if (err && err != -ENOSPC) /* refusals are counted by the ledger */
 			return err;
 	}
@@ -240,11 +254,14 @@ static int read_all(struct sp_bpf_store *s, uint64_t nr_missed)
 	int err;
 
 	sp_bpf_paths_begin(&s->paths, sp_watch_now_ns(), count_of(s, SP_LOST_PATHS_FULL));
+	sp_vec_clear(&s->runs.list);
 	err = read_blocks(s);
 	if (err)
 		return err;
 	sp_bpf_paths_end(&s->paths);
-	err = read_mappings(s);
+	err = sp_bpf_runs_settle(&s->runs, s->target, s->blocks, s->ledger);
+	if (!err)
+		err = read_mappings(s);
 	if (err)
 		return err;
 	read_lost(s, nr_missed);

@@ -21,6 +21,8 @@
 #define FIND_PAUSE_US  1000
 #define INITIAL_PID_NS 0xEFFFFFFC /* PROC_PID_INIT_INO (linux/proc_ns.h) */
 
+enum { NR_GROWTH = 5 };
+
 struct user {
 	struct sp_engine engine;
 	struct sp_engine_config c;
@@ -28,7 +30,8 @@ struct user {
 	struct sp_bpf_tables tables;
 	struct sp_bpf_functions functions;
 	struct sp_bpf_programs programs;
-	enum sp_bpf_throwing throwing; /* what the programs do */
+	struct bpf_program *growth[NR_GROWTH]; /* with c.growth these watch, instead of the others */
+	enum sp_bpf_throwing throwing;         /* what the programs do */
 	struct sp_bpf_links links;
 	pthread_t maker; /* of the map of blocks, while the rest is prepared */
 	bool has_maker;
@@ -132,6 +135,25 @@ static int size_maps(struct user *u)
 	return err;
 }
 
+/* Either the allocator's functions are watched, or the growth of the process itself. */
+static void choose_programs(struct user *u)
+{
+	struct sp_user_bpf *s = u->skel;
+	struct bpf_program *const growth[NR_GROWTH] = {s->progs.sp_fault_user, s->progs.sp_fault_kernel,
+						       s->progs.sp_rss_stat, s->progs.sp_sys_enter,
+						       s->progs.sp_sys_exit};
+	struct bpf_program *const others[] = {s->progs.sp_enter, s->progs.sp_return, s->progs.sp_session};
+
+	memcpy(u->growth, growth, sizeof(growth));
+	for (size_t i = 0; i < NR_GROWTH; i++)
+		bpf_program__set_autoload(growth[i], u->c.growth);
+	for (size_t i = 0; i < SP_ARRAY_SIZE(others) && u->c.growth; i++)
+		bpf_program__set_autoload(others[i], false);
+	s->rodata->cfg_confirmed = u->c.growth && sp_bpf_growth_is_confirmed();
+	if (!s->rodata->cfg_confirmed)
+		bpf_program__set_autoload(s->progs.sp_rss_stat, false);
+}
+
 static void configure(struct user *u)
 {
 	struct sp_user_bpf *s = u->skel;
@@ -146,10 +168,10 @@ static void configure(struct user *u)
 	};
 	bpf_program__set_autoload(s->progs.sp_throw, u->throwing == SP_THROWING_REPAIR);
 	sp_bpf_prepare_programs(&u->programs);
+	choose_programs(u);
 	s->rodata->cfg_min_size = u->c.min_size;
 	s->rodata->cfg_max_size = u->c.max_size ? u->c.max_size : UINT64_MAX;
 	s->rodata->cfg_sample_rate = u->c.sample_rate;
-	s->rodata->cfg_growth = u->c.growth;
 	s->rodata->cfg_trace = u->c.on_event != NULL;
 	s->rodata->cfg_max_new = u->throwing == SP_THROWING_SMALL ? SP_THROWING_SMALL_BYTES : UINT64_MAX;
 	s->rodata->cfg_sessions = u->programs.mode == SP_ATTACH_SESSION;
@@ -229,6 +251,8 @@ static void unload(struct user *u)
 
 static int plant(struct user *u, struct sp_bpf_links *l, const struct sp_bpf_functions *f, struct sp_why *why)
 {
+	if (u->c.growth)
+		return sp_bpf_growth_attach(l, u->growth, NR_GROWTH, u->skel->maps.threads, u->c.target, why);
 	return sp_bpf_attach(l, f, sp_proc_pid(u->c.target), &u->programs, why);
 }
 
@@ -251,6 +275,8 @@ static bool replant(struct user *u)
 	struct sp_bpf_functions f;
 	struct sp_maps maps = {0};
 
+	if (u->c.growth) /* whatever the allocator is */
+		return true;
 	if (sp_proc_maps(u->c.target, &maps, NULL))
 		return false;
 	int err = sp_bpf_functions_find(&u->c, &maps, &f, NULL);
@@ -293,6 +319,9 @@ static int find(const struct sp_engine_config *c, const struct sp_maps *maps, vo
 static int find_functions(struct user *u, struct sp_maps *maps, struct sp_why *why)
 {
 	struct sp_bpf_functions f;
+
+	if (u->c.growth)
+		return sp_proc_maps(u->c.target, maps, why);
 	int err = sp_watch_find_mapped(&u->c, maps, find, &f, why);
 
 	if (!err)
@@ -378,6 +407,12 @@ static enum sp_engine_news user_poll(struct sp_engine *e, struct sp_ledger *l)
 
 static uint64_t nr_missed(const struct user *u)
 {
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < NR_GROWTH && u->c.growth; i++)
+		sum += bpf_program__autoload(u->growth[i]) ? sp_bpf_missed(u->growth[i]) : 0;
+	if (u->c.growth)
+		return sum;
 	if (u->programs.mode == SP_ATTACH_SESSION)
 		return sp_bpf_missed(u->programs.session);
 	return sp_bpf_missed(u->programs.enter) + sp_bpf_missed(u->programs.ret);

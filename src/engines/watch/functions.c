@@ -69,29 +69,22 @@ static bool is_wanted(const struct search *s, int fn, const struct sp_elf_symbol
 {
 	const struct sp_elf_symbol *sym = &syms[fn];
 
-	if (s->c->growth && rows[fn].where != SP_WHERE_LIBC && rows[fn].where != SP_WHERE_GROWTH)
-		return false;
-	if (!s->c->growth && rows[fn].where == SP_WHERE_GROWTH)
+	if (rows[fn].where == SP_WHERE_KERNEL)
 		return false;
 	if (rows[fn].where == SP_WHERE_ALL)
 		return sym->is_found && !sym->is_ifunc;
-	if (!chosen && rows[fn].where != SP_WHERE_LIBC && rows[fn].where != SP_WHERE_GROWTH)
+	if (!chosen && rows[fn].where != SP_WHERE_LIBC)
 		return false;
 	if (s->found[fn] || !sym->is_found || sym->is_ifunc || (!sym->is_dynamic && !any_table))
 		return false;
 	return rows[fn].where != SP_WHERE_CXX || syms[SP_FN_MALLOC].is_found;
 }
 
-/* The function without which there is nothing to watch; the module that has it is called the allocator. */
-static int first_of(const struct sp_engine_config *c)
-{
-	return c->growth ? SP_FN_MMAP : SP_FN_MALLOC;
-}
-
 static int module_search(struct search *s, const struct sp_module *m, struct sp_elf *e, bool chosen)
 {
 	struct sp_elf_symbol syms[SP_NR_FNS];
-	const int first = first_of(s->c);
+	const int first =
+	    SP_FN_MALLOC; /* without it there is nothing to watch; the module that has it is the allocator */
 	bool had_first = s->found[first];
 	int nr = sp_elf_find_symbols(e, s->names.list, SP_NR_FNS, syms);
 	/* Nobody else can bind to what stands in .symtab alone; in a static program there is nobody else. */
@@ -199,8 +192,8 @@ static int nothing_found(const struct search *s, bool seen, struct sp_why *why)
 		sp_why_hint(why, "-O takes a path or file name as in /proc/%d/maps", (int)pid);
 	} else {
 		sp_why_set(why, SP_FAULT_TARGET, ENOENT, "no allocator found in process %d: no symbol %s%s%s%s",
-			   (int)pid, s->c->growth ? "" : prefix, rows[first_of(s->c)].symbol,
-			   s->c->object ? " in " : "", s->c->object ? s->c->object : "");
+			   (int)pid, prefix, rows[SP_FN_MALLOC].symbol, s->c->object ? " in " : "",
+			   s->c->object ? s->c->object : "");
 		sp_why_hint(why,
 			    "a static program must keep its symbol table (not be stripped); name an object with -O "
 			    "and a prefix with --symbols-prefix if its allocator has other names");
@@ -224,7 +217,7 @@ int sp_watch_functions(const struct sp_engine_config *c, const struct sp_maps *m
 	if (err)
 		sp_why_set(why, SP_FAULT_OURS, -err, "cannot search process %d for its allocator: %s",
 			   (int)sp_proc_pid(c->target), strerror(-err));
-	else if (!s.found[first_of(c)])
+	else if (!s.found[SP_FN_MALLOC])
 		err = nothing_found(&s, seen, why);
 	if (err)
 		free(s.allocator);
