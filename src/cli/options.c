@@ -198,7 +198,9 @@ const struct sp_opt sp_opts[] = {
     {"max-size", "BYTES", 'Z', BYTES(max_size, 1), NULL, T | K | M | P | D | SERVE, 0, "leave out larger blocks"},
     {"all", NULL, 'a', FLAG(all), NULL, SHM, 0, "show small ordinary files in memory, too"},
     {"min-size", "BYTES", 'z', BYTES(min_size, 0), "1M", SHM, 0,
-     "which ordinary files in memory count as small, and are shown with --all only"},
+     "which ordinary files in memory count as small: they are shown with --all only, and are never called leaked"},
+    {"unused", "TIME", 0, DURATION(unused_ns, 0, 0), "2d", SHM, 0,
+     "an ordinary file in memory that nobody holds is leaked when nobody has read or written it for this long"},
     {"suppressions", "FILE", 0, STRING(suppressions), NULL, T | P | D | SERVE | C, 0,
      "leave out the call paths that a file in LeakSanitizer's syntax names: lines leak:PATTERN, where PATTERN fits a "
      "function, source file or module"},
@@ -222,7 +224,7 @@ const struct sp_opt sp_opts[] = {
      "watch what makes the process itself larger: brk() and mmap(), and the page faults that bring memory in, by call "
      "path; what goes back is taken off. Cheap: no code of the program is touched; with --resident, how much of each "
      "mapping is in memory"},
-    {"resident", NULL, 0, FLAG(resident), NULL, T | M | S, 0,
+    {"resident", NULL, 0, FLAG(resident), NULL, T | M | S | C, 0,
      "tell how much of each call path is in physical memory; what was allocated and never touched is not"},
     {"no-lines", NULL, 0, FLAG(no_lines), NULL, T | R | P | C | W | SERVE, 0,
      "functions only, no source lines: cheaper"},

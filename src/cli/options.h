@@ -55,7 +55,7 @@ struct sp_args {
 	    *suppressions;
 	uint64_t interval_ns, count, address;
 	uint64_t older_ns, top, min_size, max_size, sample_rate, max_blocks, max_paths;
-	uint64_t sample_bytes, for_ns, max_pause_ns, max_memory, max_file, from_ns, to_ns, fail_over;
+	uint64_t sample_bytes, for_ns, unused_ns, max_pause_ns, max_memory, max_file, from_ns, to_ns, fail_over;
 	uint64_t scan_ns, max_targets;
 	const char *name, *cgroup, *listen, *token_file;
 	const struct sp_choice *sort, *engine, *color, *format, *table;

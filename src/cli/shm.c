@@ -8,10 +8,12 @@
 
 static int run_shm(const struct sp_cli *cli, const struct sp_args *args)
 {
+	const struct sp_shm_rule rule = {.min_bytes = args->min_size,
+					 .unused_s = (int64_t)(args->unused_ns / 1000000000u)};
 	const struct sp_report_shm_options o = {.all = args->all, .min_bytes = args->min_size};
 	struct sp_why why = {0};
 	struct sp_shm shm;
-	int err = sp_shm_look(NULL, &shm, &why);
+	int err = sp_shm_look(NULL, &rule, &shm, &why);
 
 	if (err)
 		return sp_cli_complain(cli, &why);
@@ -26,6 +28,7 @@ static int run_shm(const struct sp_cli *cli, const struct sp_args *args)
 
 static const struct sp_example examples[] = {
     {"--all", "with small ordinary files in memory, as those in /run"},
+    {"--unused 0", "every large file in memory that nobody holds counts as leaked, also one that was written just now"},
     {"--json | jq '.objects[] | select(.state == \"leaked\")'", "for programs"},
     {NULL, NULL},
 };

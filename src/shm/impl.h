@@ -59,7 +59,7 @@ void sp_shm_collect_holders(struct sp_shm_store *s);
 /* ---- judge.c ---- */
 
 /* Says of every object how it is held. others_exist: as in struct sp_shm. */
-void sp_shm_judge(struct sp_shm_store *s, bool others_exist);
+void sp_shm_judge(struct sp_shm_store *s, const struct sp_shm_rule *rule, int64_t now_s, bool others_exist);
 
 /* Gives each object its holders; none can be added afterwards. */
 void sp_shm_hand_out_holders(struct sp_shm_store *s);

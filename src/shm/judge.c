@@ -6,7 +6,8 @@
  *	open in somebody							open
  *	segment, creator lives or cannot be known				idle: it may attach again
  *	segment, creator gone							leaked
- *	ordinary file in memory (not in /dev/shm, not of huge pages)		idle: files are made to stay
+ *	ordinary file in memory (not in /dev/shm, not of huge pages),
+ *		small, or read or written of late				idle: files are made to stay
  *	else, all processes seen						leaked
  *	else, with processes that we may not look into:
  *		the kernel says that somebody has it open for writing		open
@@ -31,7 +32,14 @@ static enum sp_shm_state ask_kernel(const struct sp_procfs *fs, const struct sp_
 	return r ? SP_SHM_IS_OPEN : SP_SHM_IS_LEAKED;
 }
 
-static enum sp_shm_state state_of(const struct sp_procfs *fs, const struct sp_shm_object *o, bool is_blind)
+/* What `rule` is about: struct sp_shm_rule. Its descriptor may be gone, its name is not. */
+static bool is_forgotten(const struct sp_shm_object *o, const struct sp_shm_rule *rule, int64_t now_s)
+{
+	return o->resident >= rule->min_bytes && o->used_s >= 0 && now_s - o->used_s >= rule->unused_s;
+}
+
+static enum sp_shm_state state_of(const struct sp_procfs *fs, const struct sp_shm_object *o,
+				  const struct sp_shm_rule *rule, int64_t now_s, bool is_blind)
 {
 	if (o->nr_attached || o->is_mapped)
 		return SP_SHM_IS_MAPPED;
@@ -39,7 +47,7 @@ static enum sp_shm_state state_of(const struct sp_procfs *fs, const struct sp_sh
 		return SP_SHM_IS_OPEN;
 	if (o->kind == SP_SHM_SYSV)
 		return o->creator_lives || !o->creator ? SP_SHM_IS_IDLE : SP_SHM_IS_LEAKED;
-	if (o->kind == SP_SHM_TMPFS)
+	if (o->kind == SP_SHM_TMPFS && !is_forgotten(o, rule, now_s))
 		return SP_SHM_IS_IDLE;
 	return is_blind ? ask_kernel(fs, o) : SP_SHM_IS_LEAKED;
 }
@@ -84,7 +92,7 @@ void sp_shm_hand_out_holders(struct sp_shm_store *s)
 	}
 }
 
-void sp_shm_judge(struct sp_shm_store *s, bool others_exist)
+void sp_shm_judge(struct sp_shm_store *s, const struct sp_shm_rule *rule, int64_t now_s, bool others_exist)
 {
 	bool is_blind = others_exist || s->nr_hidden_processes || s->holders.nr_refused;
 
@@ -92,6 +100,6 @@ void sp_shm_judge(struct sp_shm_store *s, bool others_exist)
 		struct sp_shm_object *o = sp_vec_at(&s->objects, struct sp_shm_object, i);
 
 		o->creator_lives = o->kind == SP_SHM_SYSV && creator_lives(s->fs, o);
-		o->state = state_of(s->fs, o, is_blind);
+		o->state = state_of(s->fs, o, rule, now_s, is_blind);
 	}
 }

@@ -106,8 +106,9 @@ static void summarise(struct sp_shm *r)
 	}
 }
 
-int sp_shm_look(const struct sp_procfs *fs, struct sp_shm *ret, struct sp_why *why)
+int sp_shm_look(const struct sp_procfs *fs, const struct sp_shm_rule *rule, struct sp_shm *ret, struct sp_why *why)
 {
+	int64_t now_s = (int64_t)time(NULL);
 	struct sp_shm_store *s = store_new(fs);
 	uint64_t pid_ns = sp_proc_ns(fs, 0, "pid");
 	bool others_exist = pid_ns && pid_ns != INITIAL_PID_NS;
@@ -116,10 +117,10 @@ int sp_shm_look(const struct sp_procfs *fs, struct sp_shm *ret, struct sp_why *w
 		return sp_why_set(why, SP_FAULT_OURS, ENOMEM, "out of memory");
 	sp_shm_collect_named(s);
 	sp_shm_collect_holders(s);
-	sp_shm_judge(s, others_exist);
+	sp_shm_judge(s, rule, now_s, others_exist);
 	if (has_leaked_file(s)) {
 		sp_shm_collect_holders(s);
-		sp_shm_judge(s, others_exist);
+		sp_shm_judge(s, rule, now_s, others_exist);
 	}
 	sp_shm_hand_out_holders(s);
 	if (s->err) {
@@ -131,7 +132,7 @@ int sp_shm_look(const struct sp_procfs *fs, struct sp_shm *ret, struct sp_why *w
 	*ret = (struct sp_shm){
 	    .list = s->objects.data,
 	    .nr = s->objects.nr,
-	    .now_s = (int64_t)time(NULL),
+	    .now_s = now_s,
 	    .nr_hidden_processes = s->nr_hidden_processes,
 	    .nr_hidden_ns = s->nr_hidden_ns,
 	    .nr_skipped = s->nr_skipped,

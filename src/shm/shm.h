@@ -28,12 +28,23 @@ enum sp_shm_kind {
 	    SP_NR_SHM_KINDS
 };
 
+/*
+ * An ordinary file in memory is made to be opened by its name again. It counts as leaked when it is large and nobody
+ * has read or written it for long. The default time is above a day because the kernel notes that a file has been read
+ * only once a day (relatime).
+ */
+struct sp_shm_rule {
+	uint64_t min_bytes; /* in memory */
+	int64_t unused_s;
+};
+
 /* How it is held. The order is that of reports. */
 #define SP_SHM_STATES(X)                                                                                               \
 	X(LEAKED, "leaked", "nobody holds it and nobody will free it")                                                 \
 	X(UNSEEN, "unseen", "nobody that we can see holds it")                                                         \
 	X(OPEN, "open", "only descriptors hold it, nobody has it mapped")                                              \
-	X(IDLE, "idle", "nobody holds it, but it has an owner: a living creator, or it is an ordinary file")           \
+	X(IDLE, "idle",                                                                                                \
+	  "nobody holds it, but it has an owner: a living creator; or an ordinary file, small or used of late")        \
 	X(MAPPED, "mapped", "mapped by somebody")
 
 enum sp_shm_state {
@@ -93,7 +104,8 @@ struct sp_shm {
 };
 
 /* Looks at everything. -errno with a reason. */
-sp_must_check int sp_shm_look(const struct sp_procfs *fs, struct sp_shm *ret, struct sp_why *why);
+sp_must_check int sp_shm_look(const struct sp_procfs *fs, const struct sp_shm_rule *rule, struct sp_shm *ret,
+			      struct sp_why *why);
 void sp_shm_done(struct sp_shm *s);
 
 const char *sp_shm_kind_key(enum sp_shm_kind k);

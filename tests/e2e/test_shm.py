@@ -96,6 +96,24 @@ def a_file_in_dev_shm_that_nobody_maps_is_leaked(env):
     check(not any(o["name"] == path for o in shm(env)["objects"]), "it is gone")
 
 
+@test(per_engine=False, needs=["unshare", "mount"])
+def an_ordinary_file_in_memory_is_leaked_when_nobody_uses_it(env):
+    script = ("mount -t tmpfs none /mnt && head -c 3000000 /dev/zero > /mnt/large && head -c 3000000 /dev/zero > /mnt/held && "
+              "touch -d '3 days ago' /mnt/large /mnt/held && exec 9</mnt/held && echo ready && exec sleep 60")
+    p = env.start(Proc, [find_program("unshare"), "--mount", "/bin/sh", "-c", script])
+    try:
+        p.wait_line(re.compile("^ready"))
+    except AssertionError:
+        raise Skip(f"namespaces cannot be made here: {p.stderr.strip()}") from None
+    report = shm(env, wanted=1)
+    check_equal(find(report, name="/mnt/large", namespace_of=p.pid)["state"], "leaked", "unused for three days")
+    check_equal(find(report, name="/mnt/held", namespace_of=p.pid)["state"], "open", "that somebody has open")
+    check_equal(find(shm(env, "--unused", "4d"), name="/mnt/large")["state"], "idle", "not for long enough")
+    check_equal(find(shm(env, "--min-size", "1G"), name="/mnt/large")["state"], "idle", "not large enough")
+    subprocess.run(["touch", f"/proc/{p.pid}/root/mnt/large"], check=True)
+    check_equal(find(shm(env), name="/mnt/large")["state"], "idle", "used a moment ago")
+
+
 @test(per_engine=False)
 def a_file_in_dev_shm_is_held_by_a_mapping_or_a_descriptor(env):
     path = f"/dev/shm/seep-held-{os.getpid()}"

@@ -3,7 +3,9 @@
  * Shared memory of a machine on disk: its processes are 10 (ourselves), 20 and 30; its tmpfs is a folder of the tree.
  * Which file is which is a matter of real devices and inodes, so the folder's own are written into the tree's texts.
  */
+#include <fcntl.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 
 #include "proc_fixture.h"
 #include "shm/shm.h"
@@ -63,13 +65,19 @@ static void map_file(const struct machine *m, const char *name, const char *show
 	tree_put(&m->t, "20/maps", line);
 }
 
-static struct sp_shm look(const struct machine *m)
+static struct sp_shm look_by(const struct machine *m, uint64_t min_bytes, int64_t unused_s)
 {
+	const struct sp_shm_rule rule = {.min_bytes = min_bytes, .unused_s = unused_s};
 	struct sp_why why = {0};
 	struct sp_shm s;
 
-	assert_int_equal(sp_shm_look(&m->t.fs, &s, &why), 0);
+	assert_int_equal(sp_shm_look(&m->t.fs, &rule, &s, &why), 0);
 	return s;
+}
+
+static struct sp_shm look(const struct machine *m)
+{
+	return look_by(m, 1 << 20, 2 * 86400);
 }
 
 /* The state of what has this name (or, for a segment, this number). */
@@ -179,6 +187,36 @@ static void a_file_in_dev_shm_leaks_when_nobody_holds_it(void **state)
 	tree_done(&m.t);
 }
 
+static void an_ordinary_file_leaks_when_it_is_large_and_long_unused(void **state)
+{
+	const struct timespec hour_ago[2] = {{.tv_sec = time(NULL) - 3600}, {.tv_sec = time(NULL) - 3600}};
+	char path[PATH_MAX];
+	struct machine m;
+	struct sp_shm s;
+
+	(void)state;
+	machine_init(&m);
+	tree_put(&m.t, "root/run/old", "xxxxxxxx");
+	tree_put(&m.t, "root/run/mapped", "xxxxxxxx");
+	map_file(&m, "root/run/mapped", "/run/mapped");
+	assert_int_equal(utimensat(AT_FDCWD, tree_path(&m.t, "root/run/old", path), hour_ago, 0), 0);
+	assert_int_equal(utimensat(AT_FDCWD, tree_path(&m.t, "root/run/mapped", path), hour_ago, 0), 0);
+	tree_put(&m.t, "root/run/new", "xxxxxxxx");
+	s = look_by(&m, 1, 3000);
+	assert_int_equal(state_of(&s, "/run/old", 0), SP_SHM_IS_LEAKED);
+	assert_int_equal(state_of(&s, "/run/new", 0), SP_SHM_IS_IDLE);
+	assert_int_equal(state_of(&s, "/run/mapped", 0), SP_SHM_IS_MAPPED);
+	assert_int_equal(s.nr_leaked, 1);
+	sp_shm_done(&s);
+	s = look_by(&m, 1 << 20, 3000);
+	assert_int_equal(state_of(&s, "/run/old", 0), SP_SHM_IS_IDLE);
+	sp_shm_done(&s);
+	s = look_by(&m, 0, 7200);
+	assert_int_equal(state_of(&s, "/run/old", 0), SP_SHM_IS_IDLE);
+	sp_shm_done(&s);
+	tree_done(&m.t);
+}
+
 static void a_descriptor_holds_a_file(void **state)
 {
 	char path[PATH_MAX];
@@ -252,6 +290,7 @@ int main(void)
 	    cmocka_unit_test(a_segment_leaks_when_nobody_is_attached_and_its_creator_is_gone),
 	    cmocka_unit_test(a_mapped_segment_names_its_holder),
 	    cmocka_unit_test(a_file_in_dev_shm_leaks_when_nobody_holds_it),
+	    cmocka_unit_test(an_ordinary_file_leaks_when_it_is_large_and_long_unused),
 	    cmocka_unit_test(a_descriptor_holds_a_file),
 	    cmocka_unit_test(a_mapping_of_what_has_lost_its_name_is_found),
 	    cmocka_unit_test(in_a_container_the_kernel_is_asked_about_writers),
