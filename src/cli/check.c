@@ -64,6 +64,7 @@ static int init(struct checking *c, const struct sp_cli *cli, const struct sp_ar
 		return err;
 	c->args = args;
 	c->scan = (struct sp_scan_options){.target = args->target,
+					   .resident = args->resident,
 					   .no_snapshot = args->no_snapshot,
 					   .max_bytes = args->max_memory,
 					   .max_pause_ns = args->max_pause_ns};

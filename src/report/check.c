@@ -60,15 +60,18 @@ static void put_holders(struct sp_page *p, const struct sp_check_path *path)
 	}
 }
 
-static void put_path(struct sp_page *p, size_t rank, const struct sp_check_path *path)
+static void put_path(struct sp_page *p, size_t rank, const struct sp_check_path *path, bool has_resident)
 {
 	char cell[32];
 
 	snprintf(cell, sizeof(cell), "#%zu", rank);
 	sp_out_printf(&p->out, "\n%-*s", (int)p->indent, cell);
 	sp_page_put(p, SP_PAINT_BOLD, words[path->class]);
-	sp_out_printf(&p->out, "   %s in %" PRIu64 " block%s\n", SP_BYTES(path->bytes), path->blocks,
+	sp_out_printf(&p->out, "   %s in %" PRIu64 " block%s", SP_BYTES(path->bytes), path->blocks,
 		      path->blocks == 1 ? "" : "s");
+	if (has_resident)
+		sp_out_printf(&p->out, ", %s in memory", SP_BYTES(path->resident_bytes));
+	sp_out_puts(&p->out, "\n");
 	put_evidence(p, path);
 	put_holders(p, path);
 	sp_page_frames(p, path->path);
@@ -120,7 +123,7 @@ int sp_report_check_text(FILE *stream, const struct sp_check *c, const struct sp
 	sp_page_put(&p, SP_PAINT_BOLD, sp_report_check_sentence(c, sentence));
 	sp_out_puts(&p.out, "\n");
 	for (size_t i = 0; i < nr && !p.out.err; i++)
-		put_path(&p, i + 1, &c->paths[i]);
+		put_path(&p, i + 1, &c->paths[i], c->has_resident);
 	put_rest(&p, c, nr);
 	put_foot(&p, c);
 	return sp_out_finish(&p.out);

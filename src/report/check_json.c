@@ -49,6 +49,8 @@ static void put_path(struct sp_jsonw *w, const struct sp_check *c, const struct 
 	sp_jsonw_put_string(w, "class", words[p->class]);
 	sp_jsonw_put_u64(w, "bytes", p->bytes);
 	sp_jsonw_put_u64(w, "blocks", p->blocks);
+	if (c->has_resident)
+		sp_jsonw_put_u64(w, "resident", p->resident_bytes);
 	sp_jsonw_put_known_u64(w, "size", false, 0);
 	sp_jsonw_put_string(w, "type", NULL);
 	sp_jsonw_key(w, "frames");

@@ -20,6 +20,7 @@
 struct sp_checker {
 	struct sp_scan_store *scan;
 	bool has_middle; /* step 3 */
+	bool resident;   /* to be told */
 	enum sp_heap_class *classes;
 	struct tally *tallies;
 	struct sp_u64map index; /* id of a path + 1: its number in the view + 1 */
@@ -31,6 +32,7 @@ struct sp_checker {
 struct tally {
 	struct sp_scan_sum lost, leaked, possible;
 	uint64_t held;
+	uint64_t lost_resident, possible_resident, resident; /* bytes in physical memory; the last: of all its blocks */
 };
 
 enum { MAX_PATHS = 1 << 20, GAP_NS = 200000000 };
@@ -42,6 +44,7 @@ int sp_check_new(const struct sp_scan_options *o, sp_scan_notice_fn notice, void
 
 	if (!c)
 		return sp_why_set(why, SP_FAULT_OURS, ENOMEM, "no memory for a check");
+	c->resident = o->resident;
 	sp_u64map_init(&c->index, MAX_PATHS);
 	sp_vec_init(&c->paths, sizeof(struct sp_check_path), MAX_PATHS);
 	int rc = sp_scan_open(o, notice, arg, &c->scan, why);
@@ -82,7 +85,8 @@ static void add(struct sp_scan_sum *sum, uint64_t bytes)
 	sum->blocks++;
 }
 
-static void tally_block(struct sp_checker *c, const struct sp_block *b, enum sp_heap_class class, struct sp_check *ret)
+static void tally_block(struct sp_checker *c, const struct sp_block *b, enum sp_heap_class class, uint64_t resident,
+			struct sp_check *ret)
 {
 	const uint64_t *n = sp_u64map_find(&c->index, (uint64_t)b->path + 1);
 
@@ -91,13 +95,16 @@ static void tally_block(struct sp_checker *c, const struct sp_block *b, enum sp_
 	if (!n)
 		return;
 	struct tally *t = &c->tallies[*n - 1];
+	t->resident += resident;
 	if (class == SP_HEAP_LEAKED)
 		add(&t->leaked, b->size);
-	if (class == SP_HEAP_LEAKED || class == SP_HEAP_INDIRECT)
+	if (class == SP_HEAP_LEAKED || class == SP_HEAP_INDIRECT) {
 		add(&t->lost, b->size);
-	else if (class == SP_HEAP_POSSIBLE)
+		t->lost_resident += resident;
+	} else if (class == SP_HEAP_POSSIBLE) {
 		add(&t->possible, b->size);
-	else if (class != SP_HEAP_FREE)
+		t->possible_resident += resident;
+	} else if (class != SP_HEAP_FREE)
 		t->held++;
 }
 
@@ -110,14 +117,17 @@ static int add_path(struct sp_checker *c, const struct sp_view_path *path, const
 		p.class = t->leaked.blocks ? SP_CLASS_LEAKED : SP_CLASS_INDIRECT;
 		p.bytes = t->lost.bytes;
 		p.blocks = t->lost.blocks;
+		p.resident_bytes = t->lost_resident;
 	} else if (path->verdict.class == SP_CLASS_GROWING) {
 		p.class = SP_CLASS_GROWING;
 		p.bytes = path->sum.bytes;
 		p.blocks = path->sum.blocks;
+		p.resident_bytes = t->resident;
 	} else if (t->possible.blocks) {
 		p.class = SP_CLASS_POSSIBLE;
 		p.bytes = t->possible.bytes;
 		p.blocks = t->possible.blocks;
+		p.resident_bytes = t->possible_resident;
 	} else {
 		ret->nr_unknown += path->verdict.class == SP_CLASS_UNKNOWN;
 		ret->nr_steady += path->verdict.class != SP_CLASS_UNKNOWN;
@@ -148,17 +158,31 @@ static int by_badness(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/* How much of each block of the view is in physical memory, the caller's to free; NULL: not to be told, not known. */
+static struct sp_range *look_at_pages(const struct sp_checker *c, const struct sp_view *v)
+{
+	sp_autofree struct sp_range *ranges = c->resident ? calloc(v->nr_list + 1, sizeof(*ranges)) : NULL;
+
+	for (size_t i = 0; i < v->nr_list && ranges; i++)
+		ranges[i] = (struct sp_range){.addr = v->list[i].addr, .size = v->list[i].size};
+	if (!ranges || sp_proc_resident(sp_scan_proc(c->scan), ranges, v->nr_list) < 0)
+		return NULL;
+	return sp_take_ptr(ranges);
+}
+
 static int join(struct sp_checker *c, const struct sp_view *v, struct sp_suppress *suppress, struct sp_check *ret)
 {
+	sp_autofree struct sp_range *ranges = look_at_pages(c, v);
 	int rc = 0;
 
+	ret->has_resident = ranges != NULL;
 	c->tallies = calloc(v->nr_paths + 1, sizeof(*c->tallies));
 	if (!c->tallies)
 		return -ENOMEM;
 	for (size_t i = 0; i < v->nr_paths && rc == 0; i++)
 		rc = sp_u64map_set(&c->index, (uint64_t)v->paths[i].sum.path + 1, i + 1);
 	for (size_t i = 0; i < v->nr_list && rc == 0; i++)
-		tally_block(c, &v->list[i], c->classes[i], ret);
+		tally_block(c, &v->list[i], c->classes[i], ranges ? ranges[i].resident : 0, ret);
 	for (size_t i = 0; i < v->nr_paths && rc == 0; i++)
 		rc = add_path(c, &v->paths[i], &c->tallies[i], suppress, ret);
 	if (rc == 0 && c->paths.nr)

@@ -26,7 +26,8 @@ struct sp_check_path {
 	/* Of that class as requested; with LEAKED what only its leaked blocks lead to as well; GROWING: all it holds.
 	 */
 	uint64_t bytes, blocks;
-	uint64_t held_blocks; /* others of it: something points to them, or one scan has seen them only */
+	uint64_t resident_bytes; /* of bytes, in physical memory; only with has_resident */
+	uint64_t held_blocks;    /* others of it: something points to them, or one scan has seen them only */
 	const struct sp_view_path *path;
 	const struct sp_check_holder *holders; /* GROWING: who holds its blocks, the most first */
 	unsigned nr_holders;
@@ -37,6 +38,7 @@ struct sp_check {
 	const struct sp_view *view; /* the last look */
 	struct sp_scan scan;        /* groups: only blocks from before the watch (or without a record) */
 	uint64_t watched_ns;
+	bool has_resident;                 /* asked for, and it could be told */
 	const struct sp_check_path *paths; /* worst class first, then by bytes, GROWING by slope */
 	size_t nr_paths;
 	struct sp_scan_sum sums[SP_NR_CLASSES]; /* of paths[], by class */
