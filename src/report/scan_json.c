@@ -104,6 +104,7 @@ void sp_jsonw_scan_facts(struct sp_jsonw *w, const struct sp_scan *s)
 	put_ms(w, "scan_ms", s->read_ns);
 	put_ms(w, "held_ms", s->held_ns);
 	sp_jsonw_put_u64(w, "cost_bytes", s->cost_bytes);
+	sp_jsonw_put_u64(w, "kept_out_bytes", s->kept_out_bytes);
 	sp_jsonw_put_u64(w, "scans", s->nr_scans);
 	sp_jsonw_key(w, "racy");
 	sp_jsonw_bool(w, s->is_racy);

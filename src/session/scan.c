@@ -102,6 +102,7 @@ static int take_source(struct sp_scan_store *s, struct sp_why *why)
 		say(s, "no snapshot; reading the process while it runs");
 	}
 	s->scan.is_racy |= !s->source.snapshot;
+	s->scan.kept_out_bytes = s->source.kept_out.bytes;
 	return 0;
 }
 

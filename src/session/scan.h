@@ -49,15 +49,16 @@ enum { SP_SCAN_MAX_MODELS = 16, SP_SCAN_NR_CLASSES = SP_HEAP_INDIRECT + 1 };
 struct sp_scan {
 	pid_t pid;
 	const char *comm;
-	struct timespec time; /* CLOCK_REALTIME of the last scan */
-	unsigned nr_scans;    /* that agree: 1 or 2 */
-	bool is_racy;         /* read while it ran */
-	bool has_resident;    /* asked for, and it could be told */
-	char racy_why[512];   /* why without a snapshot; "": asked for */
-	uint64_t pause_ns;    /* the longest stop of the target */
-	uint64_t read_ns;     /* one scan, from the stop to the end of marking */
-	uint64_t held_ns;     /* how long the snapshot lived, the longer of the two */
-	uint64_t cost_bytes;  /* our memory for it */
+	struct timespec time;    /* CLOCK_REALTIME of the last scan */
+	unsigned nr_scans;       /* that agree: 1 or 2 */
+	bool is_racy;            /* read while it ran */
+	bool has_resident;       /* asked for, and it could be told */
+	char racy_why[512];      /* why without a snapshot; "": asked for */
+	uint64_t pause_ns;       /* the longest stop of the target */
+	uint64_t read_ns;        /* one scan, from the stop to the end of marking */
+	uint64_t held_ns;        /* how long the snapshot lived, the longer of the two */
+	uint64_t cost_bytes;     /* our memory for it */
+	uint64_t kept_out_bytes; /* that the target keeps out of snapshots: read while it ran */
 	struct sp_heap_lost lost;
 	uint64_t nr_mistakes;                        /* blocks that the first look called leaked, given back since */
 	uint64_t nr_spared;                          /* leaked in the last scan, but not in the first */

@@ -3,8 +3,8 @@
  * A process as a source of heap/.
  *
  * The kernel does not copy page tables of shared mappings into a child, so a snapshot's pagemap knows nothing of them:
- * for those the process itself is asked. Pages of a file in a private mapping are as they are in the file and cannot
- * hold a pointer to a block.
+ * for those the process itself is asked, as for what it keeps out of its children (kept_out.h). Pages of a file in a
+ * private mapping are as they are in the file and cannot hold a pointer to a block.
  */
 #include "session/scan_source.h"
 
@@ -27,8 +27,11 @@ static uint64_t now_ns(void)
 static ssize_t read_snapshot(void *arg, uint64_t addr, void *buf, size_t len)
 {
 	struct sp_scan_source *s = arg;
+	const struct sp_mapping *m = sp_kept_out_find(&s->kept_out, addr);
 
-	return sp_inject_snapshot_read(s->snapshot, (sp_raddr){addr}, buf, len);
+	if (!m)
+		return sp_inject_snapshot_read(s->snapshot, (sp_raddr){addr}, buf, len);
+	return sp_proc_read_mem(s->proc, (sp_raddr){addr}, buf, len < m->end - addr ? len : (size_t)(m->end - addr));
 }
 
 static ssize_t read_live(void *arg, uint64_t addr, void *buf, size_t len)
@@ -43,10 +46,11 @@ static enum sp_heap_pages pages(void *arg, uint64_t addr, uint64_t end, uint64_t
 	struct sp_scan_source *s = arg;
 	const struct sp_mapping *m = sp_maps_find(&s->maps, addr);
 	bool is_shared = m && (m->prot & SP_PROT_SHARED);
+	bool is_running = is_shared || sp_kept_out_find(&s->kept_out, addr);
 
 	if (m && end > m->end)
 		end = m->end;
-	switch (sp_pagemap_run(is_shared ? &s->shared : &s->own, addr, end, ret_end)) {
+	switch (sp_pagemap_run(is_running ? &s->running : &s->own, addr, end, ret_end)) {
 	case SP_PAGE_NONE:
 		return m && m->inode && !is_shared ? SP_HEAP_PAGES_FILE : SP_HEAP_PAGES_EMPTY;
 	case SP_PAGE_FILE:
@@ -118,6 +122,8 @@ static int open_snapshot(struct sp_scan_source *s, struct sp_inject *in, struct 
 	rc = add_threads(s, sp_inject_snapshot_threads(s->snapshot));
 	if (rc == 0)
 		rc = sp_maps_read(sp_inject_snapshot_dirfd(s->snapshot), &s->maps);
+	if (rc == 0)
+		rc = sp_kept_out_add(s->proc, &s->maps, &s->kept_out);
 	return rc == 0 ? sp_pagemap_open(sp_inject_snapshot_dirfd(s->snapshot), &s->own) : rc;
 }
 
@@ -154,7 +160,7 @@ static void leave_out_ours(struct sp_maps *maps)
 
 static int finish(struct sp_scan_source *s)
 {
-	int rc = sp_pagemap_open(sp_proc_dirfd(s->proc), &s->shared);
+	int rc = sp_pagemap_open(sp_proc_dirfd(s->proc), &s->running);
 
 	if (rc == 0)
 		rc = sp_proc_kept_words(s->proc, &s->words);
@@ -178,7 +184,7 @@ int sp_scan_source_open(struct sp_proc *p, struct sp_inject *in, bool live, stru
 	struct sp_scan_source *s = ret;
 	int rc = -1;
 
-	*s = (struct sp_scan_source){.proc = p, .own.fd = -1, .shared.fd = -1};
+	*s = (struct sp_scan_source){.proc = p, .own.fd = -1, .running.fd = -1};
 	sp_vec_init(&s->threads, sizeof(struct sp_heap_thread), MAX_THREADS);
 	sp_vec_init(&s->more, sizeof(struct sp_scan_thread), MAX_THREADS);
 	sp_vec_init(&s->words, sizeof(uint64_t), MAX_WORDS);
@@ -201,13 +207,14 @@ void sp_scan_source_release(struct sp_scan_source *s)
 	sp_inject_snapshot_release(s->snapshot);
 	s->snapshot = NULL;
 	sp_pagemap_close(&s->own);
-	sp_pagemap_close(&s->shared);
+	sp_pagemap_close(&s->running);
 }
 
 void sp_scan_source_close(struct sp_scan_source *s)
 {
 	sp_scan_source_release(s);
 	sp_maps_done(&s->maps);
+	sp_kept_out_done(&s->kept_out);
 	sp_vec_done(&s->threads);
 	sp_vec_done(&s->more);
 	sp_vec_done(&s->words);

@@ -5,6 +5,7 @@
 
 #include "heap/heap.h"
 #include "inject/inject.h"
+#include "session/kept_out.h"
 
 /* Of a thread, what the heap need not know. */
 struct sp_scan_thread {
@@ -16,11 +17,12 @@ struct sp_scan_source {
 	struct sp_heap_source heap; /* what the room heap/ sees */
 	struct sp_proc *proc;
 	struct sp_inject_snapshot *snapshot; /* NULL: live */
-	struct sp_pagemap own, shared;       /* of what is read; of the process, for shared mappings */
+	struct sp_pagemap own, running;      /* of what is read; of the process */
 	struct sp_maps maps;
-	struct sp_vec threads; /* struct sp_heap_thread */
-	struct sp_vec more;    /* struct sp_scan_thread, of the same threads */
-	struct sp_vec words;   /* uint64_t */
+	struct sp_kept_out kept_out; /* of maps: read from the process */
+	struct sp_vec threads;       /* struct sp_heap_thread */
+	struct sp_vec more;          /* struct sp_scan_thread, of the same threads */
+	struct sp_vec words;         /* uint64_t */
 	uint64_t pause_ns;
 	uint64_t taken_ns; /* CLOCK_MONOTONIC, when it was taken */
 };

@@ -8,6 +8,7 @@
 #include <dlfcn.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "truth.h"
@@ -235,8 +236,20 @@ VICTIM_NOINLINE static void make_kernel(struct held *h)
 
 /* ---- */
 
+/* In memory that no child gets, as V8's heap. */
+VICTIM_NOINLINE static void make_held_out_of_copies(void)
+{
+	void **page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (page == MAP_FAILED || madvise(page, 4096, MADV_DONTFORK) < 0)
+		_exit(5);
+	page[7] = malloc(777);
+	truth_note("kept out of copies", "held", page[7], 777);
+}
+
 VICTIM_NOINLINE static void make_all(struct held *h)
 {
+	make_held_out_of_copies();
 	make_direct();
 	(void)make_tree("lost", 4);
 	make_cycle();
