@@ -128,6 +128,17 @@ def interpreters_that_are_busy_have_nothing_leaked(env):
         nothing_is_leaked(env, p.pid)
 
 
+NODE = ("const m = new Map(); let n = 0; setInterval(() => { for (let i = 0; i < 3000; i++) { n++;"
+        " m.set(n % 20000, {a: [n, {n}], b: Buffer.alloc(n % 300), c: 'x'.repeat(n % 50)}); } if (n == 60000) console.log(n); }, 1)")
+
+
+@test(per_engine=False, needs=("node",))
+def a_script_whose_heap_no_child_gets_has_nothing_leaked(env):
+    p = env.start(Proc, [find_program("node"), "-e", NODE])
+    p.wait_for(lambda: p.out, "it works")
+    nothing_is_leaked(env, p.pid)
+
+
 @test(per_engine=False, needs=("redis-server", "redis-benchmark"))
 def redis_under_load_has_nothing_leaked(env):
     r = Redis(env)
