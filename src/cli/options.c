@@ -214,8 +214,9 @@ const struct sp_opt sp_opts[] = {
     {"format", "FORMAT", 0, CHOICE(format, scan_formats), "text", S | C, 0,
      "how to print it; lsan and valgrind as those tools do, for programs that read them"},
     {"format", "FORMAT", 0, CHOICE(format, formats), "text", T | P, 0,
-     "how to print a report; folded (for flame graphs), pprof and html (a page for a browser) hold every call path, "
-     "and only of the last report"},
+     "how to print a report; folded (for flame graphs), pprof, html (a page for a browser), lsan and valgrind (as "
+     "those "
+     "tools print leaks, for programs that read them) hold every call path, and only of the last report"},
     {"color", "WHEN", 0, CHOICE(color, colors), "auto", T | K | S | C | W | P | D | TOP | MAP, 0,
      "colours; auto: on a terminal, unless NO_COLOR is set"},
     {"debuginfod", NULL, 0, FLAG(debuginfod), NULL, T | R | P | C | W | SERVE, 0,

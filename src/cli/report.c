@@ -73,7 +73,8 @@ const struct sp_command sp_command_report = {
     .usage = "[options] FILE|PID",
     .about =
 	"Shows what was outstanding at the end of a recording, or what a process has allocated and not freed while "
-	"it was watched for some time, as text, JSON, memleak's text, folded stacks, a pprof profile or a page for a "
+	"it was watched for some time, as text, JSON, memleak's text, folded stacks, a pprof profile, as LeakSanitizer "
+	"or Valgrind print leaks, or a page for a "
 	"browser.",
     .examples = examples,
     .run = run_report,

@@ -14,7 +14,9 @@
 	X(memleak, memleak, false, false)                                                                              \
 	X(folded, folded, true, false)                                                                                 \
 	X(pprof, pprof, true, false)                                                                                   \
-	X(html, html, true, true)
+	X(html, html, true, true)                                                                                      \
+	X(lsan, lsan, true, false)                                                                                     \
+	X(valgrind, valgrind, true, false)
 
 enum sp_report_format {
 #define SP_REPORT_ENUM(name, fn, once, judged) SP_REPORT_##fn,

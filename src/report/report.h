@@ -39,6 +39,13 @@ sp_must_check int sp_report_pprof(FILE *out, const struct sp_view *v, const stru
 /* A page that needs nothing else: flame graph, growth over time, table of call paths. */
 sp_must_check int sp_report_html(FILE *out, const struct sp_view *v, const struct sp_report_options *o);
 
+/*
+ * As LeakSanitizer and Valgrind print leaks, for what reads that. A watch knows what is outstanding, not what nothing
+ * points to: the first line says so, and Valgrind's word for it is "possibly lost".
+ */
+sp_must_check int sp_report_lsan(FILE *out, const struct sp_view *v, const struct sp_report_options *o);
+sp_must_check int sp_report_valgrind(FILE *out, const struct sp_view *v, const struct sp_report_options *o);
+
 typedef int sp_report_fn(FILE *out, const struct sp_view *v, const struct sp_report_options *o);
 
 struct sp_report_writer {

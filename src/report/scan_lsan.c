@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A scan, and a check, as LeakSanitizer prints it (compiler-rt: lsan_common.cpp, LeakReport), for what reads that.
- * Blocks that were made before anybody watched have no stack: one frame says what is known of them instead.
+ * A scan, a check, and what is outstanding, as LeakSanitizer prints it (compiler-rt: lsan_common.cpp, LeakReport), for
+ * what reads that. Blocks that were made before anybody watched have no stack: one frame says what is known of them
+ * instead.
  */
 #include <inttypes.h>
 
 #include "report/check.h"
-#include "report/out.h"
+#include "report/notes.h"
 
 static void put_leak(struct sp_out *out, bool is_direct, const struct sp_scan_sum *sum)
 {
@@ -114,5 +115,26 @@ int sp_report_check_lsan(FILE *stream, const struct sp_check *c, const struct sp
 	}
 	put_groups(&out, &c->scan);
 	put_summary(&out, &sum);
+	return sp_out_finish(&out);
+}
+
+/* ---- a watch: what is outstanding ---- */
+
+int sp_report_lsan(FILE *stream, const struct sp_view *v, const struct sp_report_options *o)
+{
+	struct sp_out out = {.stream = stream};
+
+	(void)o;
+	if (!v->total_blocks)
+		return sp_out_finish(&out);
+	sp_out_puts(&out, "seep: outstanding blocks; whether something points to them was not looked at\n");
+	sp_report_sampled(&out, v, "seep: ");
+	sp_report_lost(&out, v, "seep: ", "; ");
+	put_head(&out, v->pid);
+	for (size_t i = 0; i < v->nr_paths && !out.err; i++) {
+		put_leak(&out, true, &(struct sp_scan_sum){v->paths[i].sum.bytes, v->paths[i].sum.blocks});
+		put_frames(&out, &v->paths[i]);
+	}
+	put_summary(&out, &(struct sp_scan_sum){v->total_bytes, v->total_blocks});
 	return sp_out_finish(&out);
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A scan, and a check, as Valgrind's memcheck prints its leaks (memcheck/mc_leakcheck.c), for what reads that. */
+/* A scan, a check, and what is outstanding, as Valgrind's memcheck prints its leaks (memcheck/mc_leakcheck.c). */
 #include <inttypes.h>
 #include <string.h>
 
 #include "report/check.h"
-#include "report/out.h"
+#include "report/notes.h"
 
 /* 1234567 -> "1,234,567"; returns buf. */
 static const char *with_commas(uint64_t n, char buf[32])
@@ -57,6 +57,13 @@ static void put_line(struct sp_out *out, pid_t pid, const char *what, const stru
 		      with_commas(sum->blocks, blocks));
 }
 
+static void put_in_use(struct sp_out *out, pid_t pid, const struct sp_scan_sum *all)
+{
+	sp_out_printf(out, "==%d== HEAP SUMMARY:\n", (int)pid);
+	put_line(out, pid, "    in use", all);
+	sp_out_printf(out, "==%d== \n", (int)pid);
+}
+
 static void put_head(struct sp_out *out, const struct sp_scan *s)
 {
 	struct sp_scan_sum all = {0};
@@ -65,9 +72,7 @@ static void put_head(struct sp_out *out, const struct sp_scan *s)
 		all.bytes += s->sums[c].bytes;
 		all.blocks += s->sums[c].blocks;
 	}
-	sp_out_printf(out, "==%d== HEAP SUMMARY:\n", (int)s->pid);
-	put_line(out, s->pid, "    in use", &all);
-	sp_out_printf(out, "==%d== \n", (int)s->pid);
+	put_in_use(out, s->pid, &all);
 }
 
 static void put_summary(struct sp_out *out, pid_t pid, const struct sp_scan_sum lost[SP_SCAN_NR_CLASSES],
@@ -147,5 +152,30 @@ int sp_report_check_valgrind(FILE *stream, const struct sp_check *c, const struc
 		put_group(&out, &c->scan, i, nr);
 	}
 	put_summary(&out, c->view->pid, lost, &c->suppressed);
+	return sp_out_finish(&out);
+}
+
+/* ---- a watch: what is outstanding ---- */
+
+int sp_report_valgrind(FILE *stream, const struct sp_view *v, const struct sp_report_options *o)
+{
+	const struct sp_scan_sum all = {v->total_bytes, v->total_blocks};
+	const struct sp_scan_sum lost[SP_SCAN_NR_CLASSES] = {[SP_HEAP_POSSIBLE] = all};
+	struct sp_out out = {.stream = stream};
+	char indent[24];
+
+	(void)o;
+	snprintf(indent, sizeof(indent), "==%d== ", (int)v->pid);
+	sp_out_printf(&out, "%soutstanding blocks; whether something points to them was not looked at\n", indent);
+	sp_report_sampled(&out, v, indent);
+	sp_report_lost(&out, v, indent, "; ");
+	put_in_use(&out, v->pid, &all);
+	for (size_t i = 0; i < v->nr_paths && !out.err; i++) {
+		const struct sp_scan_sum sum = {v->paths[i].sum.bytes, v->paths[i].sum.blocks};
+
+		put_record(&out, v->pid, &sum, lost_word(SP_HEAP_POSSIBLE), i + 1, v->nr_paths);
+		put_frames(&out, v->pid, &v->paths[i]);
+	}
+	put_summary(&out, v->pid, lost, &(struct sp_scan_sum){v->suppressed_bytes, v->suppressed_blocks});
 	return sp_out_finish(&out);
 }

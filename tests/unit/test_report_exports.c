@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* report/folded.c and report/pprof.c: what other tools read. */
+/* What other tools read: folded stacks, pprof's profile, LeakSanitizer's and Valgrind's text. */
 #include "view_fixture.h"
 
 #include <zlib.h>
@@ -23,6 +23,61 @@ static void a_folded_line_is_a_path_from_outside_inwards_and_its_bytes(void **st
 	f.leak[1].function = "child";
 	assert_report(sp_report_folded, &f.view, (struct sp_report_options){0},
 		      "start_thread;child;fibonacci 40960\n[call paths not shown] 245\n");
+}
+
+static void lsan_has_a_leak_a_path_and_says_what_was_not_looked_at(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fixture_init(&f);
+	f.view.lost[SP_LOST_STACK_CUT] = 3;
+	assert_report(sp_report_lsan, &f.view, (struct sp_report_options){0},
+		      "seep: outstanding blocks; whether something points to them was not looked at\n"
+		      "seep: not seen: 3 call paths cut: deeper than 127 frames\n"
+		      "\n=================================================================\n"
+		      "==12512==ERROR: LeakSanitizer: detected memory leaks\n\n"
+		      "Direct leak of 40960 byte(s) in 5 object(s) allocated from:\n"
+		      "    #0 0x55d000001170 in fibonacci leak.c:21\n"
+		      "    #1 0x55d0000011f0 in child leak.c:40\n"
+		      "    #2 0x7f8f70300144 in start_thread (/usr/lib/libc.so.6+0x89144)\n\n"
+		      "Direct leak of 245 byte(s) in 1 object(s) allocated from:\n"
+		      "    #0 0x55d000002000 in std::vector<int>::push_back(int const&) "
+		      "/usr/include/c++/12/bits/stl_vector.h:1287\n"
+		      "    #1 0x55d000002000 in fill(std::vector<int>&) /src/main.cc:7\n"
+		      "    #2 0x7f8f70400abc  (<unknown module>+0xabc)\n"
+		      "    #3 0x7f0000000010  (<unknown module>+0x0)\n\n"
+		      "SUMMARY: LeakSanitizer: 41205 byte(s) leaked in 6 allocation(s).\n");
+	f.view.nr_paths = f.view.total_paths = f.view.total_bytes = f.view.total_blocks = 0;
+	assert_report(sp_report_lsan, &f.view, (struct sp_report_options){0}, "");
+}
+
+static void valgrind_calls_what_is_outstanding_possibly_lost(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fixture_init(&f);
+	f.view.suppressed_bytes = 1000;
+	f.view.suppressed_blocks = 2;
+	assert_report(sp_report_valgrind, &f.view, (struct sp_report_options){0},
+		      "==12512== outstanding blocks; whether something points to them was not looked at\n"
+		      "==12512== HEAP SUMMARY:\n==12512==     in use: 41,205 bytes in 6 blocks\n==12512== \n"
+		      "==12512== 40,960 bytes in 5 blocks are possibly lost in loss record 1 of 2\n"
+		      "==12512==    at 0x55D000001170: fibonacci (leak.c:21)\n"
+		      "==12512==    by 0x55D0000011F0: child (leak.c:40)\n"
+		      "==12512==    by 0x7F8F70300144: start_thread (in /usr/lib/libc.so.6)\n==12512== \n"
+		      "==12512== 245 bytes in 1 blocks are possibly lost in loss record 2 of 2\n"
+		      "==12512==    at 0x55D000002000: std::vector<int>::push_back(int const&) (stl_vector.h:1287)\n"
+		      "==12512==    by 0x55D000002000: fill(std::vector<int>&) (main.cc:7)\n"
+		      "==12512==    by 0x7F8F70400ABC: ?\?\? (in ?\?\?)\n"
+		      "==12512==    by 0x7F0000000010: ?\?\? (in ?\?\?)\n==12512== \n"
+		      "==12512== LEAK SUMMARY:\n"
+		      "==12512==    definitely lost: 0 bytes in 0 blocks\n"
+		      "==12512==    indirectly lost: 0 bytes in 0 blocks\n"
+		      "==12512==      possibly lost: 41,205 bytes in 6 blocks\n"
+		      "==12512==    still reachable: 0 bytes in 0 blocks\n"
+		      "==12512==         suppressed: 1,000 bytes in 2 blocks\n");
 }
 
 /* The profile of a view, unpacked; free_profile() it. */
@@ -161,6 +216,8 @@ static void no_memory_and_a_full_disk_are_said(void **state)
 	(void)state;
 	fixture_init(&f);
 	assert_reports_full_disk(sp_report_folded, &f.view);
+	assert_reports_full_disk(sp_report_lsan, &f.view);
+	assert_reports_full_disk(sp_report_valgrind, &f.view);
 	assert_reports_full_disk(sp_report_pprof, &f.view);
 	FILE *file = fopen("/dev/null", "w");
 	do {
@@ -292,6 +349,8 @@ static void want_of_memory_for_a_page_is_said(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(lsan_has_a_leak_a_path_and_says_what_was_not_looked_at),
+	    cmocka_unit_test(valgrind_calls_what_is_outstanding_possibly_lost),
 	    cmocka_unit_test(a_folded_line_is_a_path_from_outside_inwards_and_its_bytes),
 	    cmocka_unit_test(a_profile_has_objects_and_bytes_of_every_path),
 	    cmocka_unit_test(an_inlined_frame_is_a_line_of_its_callers_location),
