@@ -21,12 +21,13 @@ struct denial {
 	int err;
 	uid_t our_uid, uid;
 	bool has_cap;      /* CAP_SYS_PTRACE, in our own user namespace */
+	bool reads_all;    /* likewise CAP_DAC_READ_SEARCH, or CAP_DAC_OVERRIDE */
 	bool same_uids;    /* real, effective and saved all equal ours */
 	uint64_t yama;     /* 0 also when there is no Yama */
 	bool other_userns; /* known to be another one, or hidden from us */
 };
 
-static bool have_ptrace_cap(const struct sp_procfs *fs)
+static uint64_t own_caps(const struct sp_procfs *fs)
 {
 	sp_autofree char *status = NULL;
 	size_t len;
@@ -34,9 +35,9 @@ static bool have_ptrace_cap(const struct sp_procfs *fs)
 
 	snprintf(path, sizeof(path), "%s/self/status", sp_procfs_root(fs));
 	if (sp_proc_read_file(AT_FDCWD, path, 1 << 20, &status, &len) < 0)
-		return false;
+		return 0;
 	const char *caps = sp_status_find(status, "CapEff");
-	return caps && strtoull(caps, NULL, 16) >> CAP_SYS_PTRACE & 1;
+	return caps ? strtoull(caps, NULL, 16) : 0;
 }
 
 static uint64_t yama_scope(const struct sp_procfs *fs)
@@ -77,6 +78,18 @@ static const char *user_name(uid_t uid, char *buf, size_t size)
 	return buf;
 }
 
+/* As a service may be, of which all other capabilities were taken: some files of /proc are their user's alone. */
+static void explain_unreadable(const struct denial *d, struct sp_why *why)
+{
+	char theirs[64];
+
+	sp_why_set(why, SP_FAULT_TARGET, d->err,
+		   "cannot attach to %d (%s): not permitted: it belongs to user %s, and we have CAP_SYS_PTRACE but not"
+		   " CAP_DAC_READ_SEARCH",
+		   (int)d->pid, d->comm, user_name(d->uid, theirs, sizeof(theirs)));
+	sp_why_hint(why, "give seep that capability, too");
+}
+
 /* We have the capability and were refused all the same. */
 static void explain_capable(const struct denial *d, struct sp_why *why)
 {
@@ -86,6 +99,10 @@ static void explain_capable(const struct denial *d, struct sp_why *why)
 			   " forbids it to everybody",
 			   (int)d->pid, d->comm);
 		sp_why_hint(why, "it cannot be lowered before the next boot");
+		return;
+	}
+	if (!d->reads_all && d->uid != d->our_uid) {
+		explain_unreadable(d, why);
 		return;
 	}
 	sp_why_set(why, SP_FAULT_TARGET, d->err,
@@ -153,7 +170,9 @@ int sp_proc_explain_denied(const struct sp_procfs *fs, int dirfd, pid_t pid, int
 	if (sp_stat_read(dirfd, &st) < 0)
 		st.comm[0] = '?';
 	sp_text_printable(d.comm, sizeof(d.comm), st.comm);
-	d.has_cap = have_ptrace_cap(fs);
+	uint64_t caps = own_caps(fs);
+	d.has_cap = caps >> CAP_SYS_PTRACE & 1;
+	d.reads_all = caps & (1u << CAP_DAC_READ_SEARCH | 1u << CAP_DAC_OVERRIDE);
 	d.yama = yama_scope(fs);
 	d.other_userns = sp_proc_ns(fs, pid, "user") != sp_proc_ns(fs, 0, "user");
 	read_uids(dirfd, &d);

@@ -42,6 +42,14 @@ uint64_t sp_proc_start_time_of(const struct sp_procfs *fs, pid_t pid)
 	return dirfd >= 0 && sp_stat_read(dirfd, &st) == 0 ? st.start_time : 0;
 }
 
+const char *sp_proc_comm_of(const struct sp_procfs *fs, pid_t pid, char *buf, size_t size)
+{
+	sp_autoclose int dirfd = sp_procfs_open_pid(fs, pid);
+	struct sp_stat st;
+
+	return sp_text_printable(buf, size, dirfd >= 0 && sp_stat_read(dirfd, &st) == 0 ? st.comm : "?");
+}
+
 bool sp_proc_has_ended(const struct sp_proc *p)
 {
 	struct sp_stat st;

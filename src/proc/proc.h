@@ -54,6 +54,9 @@ uint64_t sp_proc_start_time(const struct sp_proc *p); /* field 22 of stat: with 
 /* The same of any process; pid 0 = ourselves. 0: no such process. */
 uint64_t sp_proc_start_time_of(const struct sp_procfs *fs, pid_t pid);
 
+/* Its name, printable, also of one that cannot be opened for watching; "?": no such process. Returns buf. */
+const char *sp_proc_comm_of(const struct sp_procfs *fs, pid_t pid, char *buf, size_t size);
+
 /* The namespace inode of "pid", "mnt", "user"..., 0 when unreadable. pid 0 = ourselves. */
 uint64_t sp_proc_ns(const struct sp_procfs *fs, pid_t pid, const char *kind);
 

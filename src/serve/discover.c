@@ -96,7 +96,6 @@ static void look_by_name(struct sp_discover *d, const char *name, void (*found)(
 	for (size_t i = 0; i < pids.nr; i++) {
 		f.pid = *sp_vec_at(&pids, pid_t, i);
 		f.start_time = sp_proc_start_time_of(d->fs, f.pid);
-		sp_text_printable(f.name, sizeof(f.name), name);
 		if (f.start_time)
 			found(&f, arg);
 	}
@@ -125,9 +124,6 @@ static void look_in_cgroup(struct sp_discover *d, void (*found)(const struct sp_
 			continue;
 		f.pid = p->pid;
 		f.start_time = p->start_time;
-		char comm[sizeof(p->comm) + 1] = "";
-		memcpy(comm, p->comm, sizeof(p->comm));
-		sp_text_printable(f.name, sizeof(f.name), comm);
 		found(&f, arg);
 	}
 }

@@ -13,7 +13,6 @@ void sp_discover_free(struct sp_discover *d); /* NULL is fine */
 struct sp_found {
 	pid_t pid;
 	uint64_t start_time;
-	char name[64]; /* printable */
 };
 
 /* Calls `found` for each; a process may come twice. What cannot be read is not there. */

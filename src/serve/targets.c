@@ -74,7 +74,7 @@ static sp_printf(3, 4) void say(struct sp_targets *ts, const struct target *t, c
 	va_start(args, fmt);
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
-	snprintf(line, sizeof(line), "process %d (%s): %s", (int)t->pid, t->comm, text);
+	snprintf(line, sizeof(line), "process %d: %s", (int)t->pid, text);
 	ts->say(line, ts->say_arg);
 }
 
@@ -89,18 +89,6 @@ static bool is_known(const struct sp_targets *ts, const struct sp_found *f)
 	return f->pid == getpid();
 }
 
-/* The name is the kernel's where we may look, for two words may find one process. */
-static void name(struct sp_targets *ts, struct target *t, const char *otherwise)
-{
-	struct sp_proc *p;
-
-	snprintf(t->comm, sizeof(t->comm), "%s", otherwise);
-	if (sp_proc_open(ts->o->session.procfs, t->pid, &p, NULL) < 0)
-		return;
-	snprintf(t->comm, sizeof(t->comm), "%s", sp_proc_comm(p));
-	sp_proc_close(p);
-}
-
 static void add(const struct sp_found *f, void *arg)
 {
 	struct sp_targets *ts = arg;
@@ -113,7 +101,7 @@ static void add(const struct sp_found *f, void *arg)
 	}
 	struct target *t = &ts->list[ts->nr++];
 	*t = (struct target){.pid = f->pid, .start_time = f->start_time, .sock = -1, .html.fd = -1, .pprof.fd = -1};
-	name(ts, t, f->name);
+	sp_proc_comm_of(ts->o->session.procfs, t->pid, t->comm, sizeof(t->comm));
 }
 
 static void look(struct sp_targets *ts)
@@ -135,7 +123,7 @@ static int add_pids(struct sp_targets *ts, struct sp_why *why)
 	const struct sp_serve_options *o = ts->o;
 
 	for (size_t i = 0; i < o->nr_words; i++) {
-		struct sp_found f = {.name = "?"};
+		struct sp_found f;
 
 		if (!sp_discover_is_pid(o->words[i], &f.pid))
 			continue;

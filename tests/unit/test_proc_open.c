@@ -302,6 +302,11 @@ static void with_the_capability_a_refusal_blames_a_security_module(void **state)
 	tree_put(t, "self/status", "CapEff:\t000001ffffffffff\n");
 	refusal_for_nobody(&t->fs, 10, &why);
 	assert_non_null(strstr(why.what, "although we have CAP_SYS_PTRACE"));
+	tree_put(t, "self/status", "CapEff:\t0000000000080000\n"); /* CAP_SYS_PTRACE alone */
+	refusal_for_nobody(&t->fs, 10, &why);
+	assert_non_null(
+	    strstr(why.what, "belongs to user root, and we have CAP_SYS_PTRACE but not CAP_DAC_READ_SEARCH"));
+	tree_put(t, "self/status", "CapEff:\t000001ffffffffff\n");
 	tree_put(t, "sys/kernel/yama/ptrace_scope", "3\n");
 	refusal_for_nobody(&t->fs, 10, &why);
 	assert_non_null(strstr(why.what, "ptrace_scope is 3"));
