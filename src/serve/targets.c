@@ -278,7 +278,6 @@ static struct target *find_child(struct sp_targets *ts, pid_t child)
 	return NULL;
 }
 
-/* A child that has said nothing of its end has died. */
 static void take_message(struct sp_targets *ts, struct target *t, const struct sp_message *m, int fd);
 
 static void take_messages(struct sp_targets *ts, struct target *t)
@@ -296,6 +295,7 @@ static void take_messages(struct sp_targets *ts, struct target *t)
 	}
 }
 
+/* A child that has said nothing of its end has died. */
 static void bury(struct sp_targets *ts, struct target *t, int status)
 {
 	char reason[128];
