@@ -236,6 +236,9 @@ const struct sp_inject_pause *sp_inject_snapshot_pause(const struct sp_inject_sn
  * there. */
 ssize_t sp_inject_snapshot_read(struct sp_inject_snapshot *s, sp_raddr addr, void *buf, size_t len);
 
+/* Where in the target the page is that our calls are made through; the copy has none. 0: there is none. */
+sp_raddr sp_inject_own_page(const struct sp_inject *in);
+
 /* A descriptor of the copy's /proc directory: pagemap, maps, mem. Good until the release. */
 int sp_inject_snapshot_dirfd(const struct sp_inject_snapshot *s);
 

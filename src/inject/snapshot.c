@@ -326,6 +326,11 @@ ssize_t sp_inject_snapshot_read(struct sp_inject_snapshot *s, sp_raddr addr, voi
 	return n < 0 ? -errno : n;
 }
 
+sp_raddr sp_inject_own_page(const struct sp_inject *in)
+{
+	return (sp_raddr){in->mailbox};
+}
+
 int sp_inject_snapshot_dirfd(const struct sp_inject_snapshot *s)
 {
 	return s->dirfd;

@@ -177,7 +177,8 @@ static void put_sureness(struct sp_page *p, const struct sp_scan *s)
 	sp_out_puts(&p->out, "\n");
 	if (s->kept_out_bytes)
 		sp_out_printf(&p->out,
-			      "%snot in the snapshot: %s that the program keeps out of copies, read while it ran\n",
+			      "%snot in the snapshot: %s that the program keeps out of copies or has mapped since, "
+			      "read while it ran\n",
 			      indent, SP_BYTES(s->kept_out_bytes));
 	if (s->racy_why[0])
 		sp_out_printf(&p->out, "%sno snapshot: %s\n", indent, s->racy_why);

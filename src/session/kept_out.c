@@ -50,7 +50,7 @@ static int merge(struct sp_kept_out *k, struct sp_maps *maps)
 	return 0;
 }
 
-int sp_kept_out_add(struct sp_proc *p, struct sp_maps *maps, struct sp_kept_out *ret)
+int sp_kept_out_add(struct sp_proc *p, uint64_t own_page, struct sp_maps *maps, struct sp_kept_out *ret)
 {
 	struct sp_kept_out *k = ret;
 	size_t next = 0;
@@ -58,7 +58,8 @@ int sp_kept_out_add(struct sp_proc *p, struct sp_maps *maps, struct sp_kept_out 
 	sp_vec_init(&k->added, sizeof(struct sp_mapping), MAX_ADDED);
 	int rc = sp_proc_maps(p, &k->now, NULL);
 	for (size_t i = 0; i < k->now.nr && rc == 0; i++)
-		rc = add_rest(k, maps, &k->now.list[i], &next);
+		if (k->now.list[i].start != own_page)
+			rc = add_rest(k, maps, &k->now.list[i], &next);
 	if (rc == 0 && k->added.nr)
 		rc = merge(k, maps);
 	return rc;

@@ -14,8 +14,11 @@ struct sp_kept_out {
 	uint64_t bytes;      /* of it, address space */
 };
 
-/* Adds to `maps`, a snapshot's, what the process has besides. To be called at once after the snapshot was taken. */
-sp_must_check int sp_kept_out_add(struct sp_proc *p, struct sp_maps *maps, struct sp_kept_out *ret);
+/*
+ * Adds to `maps`, a snapshot's, what the process has besides, but for the mapping at own_page, which is ours. To be
+ * called at once after the snapshot was taken.
+ */
+sp_must_check int sp_kept_out_add(struct sp_proc *p, uint64_t own_page, struct sp_maps *maps, struct sp_kept_out *ret);
 void sp_kept_out_done(struct sp_kept_out *k);
 
 /* The added mapping around addr; NULL: it is in the snapshot, or in none. */

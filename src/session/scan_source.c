@@ -123,7 +123,7 @@ static int open_snapshot(struct sp_scan_source *s, struct sp_inject *in, struct 
 	if (rc == 0)
 		rc = sp_maps_read(sp_inject_snapshot_dirfd(s->snapshot), &s->maps);
 	if (rc == 0)
-		rc = sp_kept_out_add(s->proc, &s->maps, &s->kept_out);
+		rc = sp_kept_out_add(s->proc, sp_inject_own_page(in).v, &s->maps, &s->kept_out);
 	return rc == 0 ? sp_pagemap_open(sp_inject_snapshot_dirfd(s->snapshot), &s->own) : rc;
 }
 
