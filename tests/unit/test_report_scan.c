@@ -120,7 +120,8 @@ static void as_json_it_is_one_line(void **state)
 	check(
 	    sp_report_scan_json, &s,
 	    "{\"schema\":\"seep/1\",\"kind\":\"scan\",\"time\":\"1970-01-01T00:00:41.000Z\",\"pid\":7,\"comm\":\"app\","
-	    "\"pause_ms\":1.235,\"scan_ms\":5.000,\"held_ms\":6.000,\"cost_bytes\":0,\"kept_out_bytes\":0,\"scans\":2,\"racy\":false,"
+	    "\"pause_ms\":1.235,\"scan_ms\":5.000,\"held_ms\":6.000,\"cost_bytes\":0,\"kept_out_bytes\":0,\"scans\":2,"
+	    "\"racy\":false,"
 	    "\"racy_why\":null,\"totals\":{\"unjudged\":{\"bytes\":0,\"blocks\":0},\"reached\":{\"bytes\":0,\"blocks\":"
 	    "0},"
 	    "\"possible\":{\"bytes\":0,\"blocks\":0},\"leaked\":{\"bytes\":80,\"blocks\":2},"
