@@ -16,6 +16,7 @@
 
 #define FIND_TRIES    50
 #define FIND_PAUSE_US 1000
+#define LOADING_TRIES 2000
 
 static const struct sp_watch_fn rows[SP_NR_FNS] = {
 #define ROW(id, symbol, kind, size_arg, where) [SP_FN_##id] = {symbol, kind, size_arg, where},
@@ -117,9 +118,9 @@ static const char *base_name(const char *path)
 }
 
 /* Its file is ld-2.31.so in older releases, ld-linux-x86-64.so.2 from glibc 2.34 on. musl's is its libc. */
-static bool is_linker(const struct sp_module *m)
+static bool is_linker(const char *path)
 {
-	const char *name = base_name(m->path);
+	const char *name = base_name(path);
 
 	return !strncmp(name, "ld-linux", 8) || !strncmp(name, "ld-2.", 5);
 }
@@ -168,7 +169,7 @@ static int modules_search(struct search *s, const struct sp_maps *maps, const st
 		const struct sp_module *m = &mods->list[i];
 		struct sp_elf *e = NULL;
 		bool chosen = is_chosen(s, m);
-		if (m->is_vdso || !m->inode || is_linker(m))
+		if (m->is_vdso || !m->inode || is_linker(m->path))
 			continue;
 		*ret_seen |= chosen;
 		int fd = sp_proc_open_mapping(s->c->target, &maps->list[m->mapping], NULL);
@@ -241,6 +242,20 @@ uint64_t sp_watch_address(const struct sp_maps *maps, const struct sp_module *m,
 
 /* ---- a program that has just been started ---- */
 
+/* The dynamic linker has been mapped by the kernel, and has not come to libc yet. */
+static bool is_loading(const struct sp_maps *maps)
+{
+	bool has_linker = false;
+
+	for (size_t i = 0; i < maps->nr; i++) {
+		const char *name = base_name(maps->list[i].path);
+		if (!strncmp(name, "libc.", 5) || !strncmp(name, "libc-", 5))
+			return false;
+		has_linker |= is_linker(name);
+	}
+	return has_linker;
+}
+
 int sp_watch_find_mapped(const struct sp_engine_config *c, struct sp_maps *maps, sp_watch_find *find, void *ret,
 			 struct sp_why *why)
 {
@@ -248,7 +263,8 @@ int sp_watch_find_mapped(const struct sp_engine_config *c, struct sp_maps *maps,
 	uint64_t hash = 0;
 	int err = -ENOENT;
 
-	for (int i = 0, same = 0; err == -ENOENT && i < FIND_TRIES && same < 3; i++) {
+	bool is_waiting = true;
+	for (int i = 0, same = 0; err == -ENOENT && is_waiting; i++) {
 		if (i)
 			usleep(FIND_PAUSE_US);
 		reason = (struct sp_why){0};
@@ -259,6 +275,7 @@ int sp_watch_find_mapped(const struct sp_engine_config *c, struct sp_maps *maps,
 		same = maps->hash == hash ? same + 1 : 0;
 		hash = maps->hash;
 		err = find(c, maps, ret, &reason);
+		is_waiting = is_loading(maps) ? i < LOADING_TRIES : i + 1 < FIND_TRIES && same < 3;
 	}
 	if (err && why && !sp_why_is_set(why))
 		*why = reason;

@@ -15,6 +15,8 @@
 
 /* CLOCK_MONOTONIC: the engines' clock. */
 uint64_t sp_watch_now_ns(void);
+/* CPU time of the calling thread: what looks cost. */
+uint64_t sp_watch_cpu_ns(void);
 
 /* ---- which functions to watch (functions.c) ---- */
 
@@ -48,7 +50,8 @@ sp_must_check int sp_watch_functions(const struct sp_engine_config *c, const str
 
 /*
  * The mappings of the target, and what `find` makes of them. A program that has just been started may have no libraries
- * yet: while find says -ENOENT and the mappings change, both are asked again, some 50 ms in all.
+ * yet: while find says -ENOENT and the mappings change, both are asked again, some 50 ms in all; while the dynamic
+ * linker is there but no libc, 2 seconds (a busy machine does not let it go on).
  */
 typedef int sp_watch_find(const struct sp_engine_config *c, const struct sp_maps *maps, void *ret, struct sp_why *why);
 sp_must_check int sp_watch_find_mapped(const struct sp_engine_config *c, struct sp_maps *maps, sp_watch_find *find,
@@ -62,7 +65,7 @@ uint64_t sp_watch_address(const struct sp_maps *maps, const struct sp_module *m,
 struct sp_watch_look {
 	uint64_t code_hash; /* of the mappings as they were last followed */
 	uint64_t look_ns;   /* when they were last read */
-	int64_t saved_ns;   /* time that looks may take beyond what comes in */
+	int64_t saved_ns;   /* CPU time that looks may take beyond what comes in */
 };
 
 /* `maps` are what is known already. */
