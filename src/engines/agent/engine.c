@@ -25,6 +25,35 @@ struct agent {
 	bool modules_changed; /* and the session has not been told yet */
 };
 
+/* ---- targets that end, or become other programs, under our hands ---- */
+
+/* Is the program that this descriptor's memory was of gone? */
+static bool is_gone(int mem_fd)
+{
+	char byte;
+
+	return pread(mem_fd, &byte, 1, SP_AGENT_PAGE) == 0;
+}
+
+/* It may still be on its way out: then it has no memory any more. */
+static bool has_ended(struct sp_proc *p)
+{
+	int mem_fd = sp_proc_open_file(p, "mem", O_RDONLY);
+	bool is_out = mem_fd == -ESRCH || mem_fd == -ENOENT || (mem_fd >= 0 && is_gone(mem_fd));
+
+	if (mem_fd >= 0)
+		close(mem_fd);
+	return is_out || !sp_proc_is_alive(p);
+}
+
+/* Whatever it was that failed, this is why. */
+static int explain_ended(struct sp_proc *p, struct sp_why *why)
+{
+	if (why)
+		*why = (struct sp_why){0};
+	return sp_why_set(why, SP_FAULT_TARGET, ESRCH, "process %d has ended", (int)sp_proc_pid(p));
+}
+
 /* ---- can it watch this target? ---- */
 
 static int refuse_use(const char *what, const char *hint, struct sp_why *why)
@@ -57,7 +86,9 @@ static int probe(const struct sp_engine_config *c, struct sp_why *why)
 	if (c->growth)
 		return refuse_use("does not see the mapping calls that the allocator makes", "--engine bpf does", why);
 	int err = check_leftovers(c->target, why);
-	return err || c->is_held ? err : sp_inject_probe(c->target, why);
+	if (!err && !c->is_held)
+		err = sp_inject_probe(c->target, why);
+	return err && has_ended(c->target) ? explain_ended(c->target, why) : err;
 }
 
 /* ---- start ---- */
@@ -68,14 +99,6 @@ static void count(struct agent *a)
 	a->stats.nr_functions = (unsigned)a->stay.planted.hooked.nr;
 	a->stats.allocator = a->stay.planted.allocator;
 	a->stats.pause_ns = a->stay.planted.max_pause_ns;
-}
-
-/* Is the program that this descriptor's memory was of gone? */
-static bool is_gone(int mem_fd)
-{
-	char byte;
-
-	return pread(mem_fd, &byte, 1, SP_AGENT_PAGE) == 0;
 }
 
 /* A program that executes another one while we enter takes what we have put into it along: then once more. */
@@ -89,10 +112,12 @@ static int begin(struct agent *a, struct sp_why *why)
 		int mem_fd = sp_proc_open_file(a->c.target, "mem", O_RDONLY);
 		reason = (struct sp_why){0};
 		err = sp_agent_stay_begin(&a->stay, &a->c, a->wake_fd, &reason);
-		again = err && mem_fd >= 0 && !a->c.is_held && is_gone(mem_fd) && sp_proc_is_alive(a->c.target);
+		again = err && mem_fd >= 0 && is_gone(mem_fd) && !a->c.is_held && !has_ended(a->c.target);
 		if (mem_fd >= 0)
 			close(mem_fd);
 	}
+	if (err && has_ended(a->c.target))
+		err = explain_ended(a->c.target, &reason);
 	if (err && why && !sp_why_is_set(why))
 		*why = reason;
 	a->is_in = !err;
@@ -194,7 +219,7 @@ static void say_degraded(struct agent *a)
 
 static void look_at_stacks(struct agent *a)
 {
-	uint64_t begin_ns = sp_watch_now_ns();
+	uint64_t begin_ns = sp_watch_cpu_ns();
 	struct sp_agent_stay *s = &a->stay;
 	bool has_foreign = __atomic_load_n(&s->data.header->nr_foreign, __ATOMIC_RELAXED) != s->nr_foreign;
 
@@ -202,7 +227,7 @@ static void look_at_stacks(struct agent *a)
 	    !sp_watch_look_is_affordable(&s->tables.look))
 		return;
 	sp_agent_stay_look_at_stacks(s);
-	s->tables.look.saved_ns -= (int64_t)(sp_watch_now_ns() - begin_ns);
+	s->tables.look.saved_ns -= (int64_t)(sp_watch_cpu_ns() - begin_ns);
 }
 
 static void look_at_code(struct agent *a)
