@@ -35,6 +35,10 @@ const volatile bool cfg_sessions = false;  /* sp_session is in use */
 
 #define MAP_STACK 0x20000 /* uapi/asm-generic/mman.h */
 
+/* <link.h> of every libc */
+#define R_DEBUG_STATE 24 /* offsetof(struct r_debug, r_state) */
+#define RT_DELETE     2
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -126,9 +130,13 @@ static __always_inline void take_old(struct sp_bpf_ctl *ctl, struct call *c)
 /* Libraries come or go: what the engine knows of the code holds until now. It looks as soon as it can. */
 static __always_inline void on_loader(struct sp_bpf_ctl *ctl)
 {
+	u64 state, now = bpf_ktime_get_ns();
+
+	if (ctl->r_debug && read_word(ctl->r_debug + R_DEBUG_STATE, &state) && (u32)state == RT_DELETE)
+		ctl->unload_ns = now;
 	if (ctl->loader_ns)
 		return;
-	ctl->loader_ns = bpf_ktime_get_ns();
+	ctl->loader_ns = now;
 	__sync_fetch_and_add(&ctl->nr_unknown, 1);
 	send_event(SP_BEV_LOOK, 0, 0, 0, 0);
 }

@@ -142,7 +142,7 @@ static void visit(struct sp_marker *mk, uint64_t ptr, uint64_t at)
 	case SP_PHASE_RING:
 		if (code == SP_CODE_LEAKED && e.start != mk->leader)
 			sp_region_set(e.region, e.start, SP_CODE_INDIRECT | (e.code & SP_CODE_GREY));
-		/* fall through */
+		__attribute__((fallthrough));
 	case SP_PHASE_INDIRECT:
 		if (code == SP_CODE_MAYBE || code == SP_CODE_UNREACHED)
 			sp_mark_grey(mk, &e, SP_CODE_INDIRECT);

@@ -231,6 +231,20 @@ static void rank_all(struct builder *b)
 		qsort(b->list.data, b->list.nr, sizeof(struct ranked), by_rank);
 }
 
+int sp_proc_r_debug(struct sp_proc *p, sp_raddr *ret)
+{
+	struct sp_rmem mem = sp_proc_rmem(p);
+	struct sp_auxv aux = {};
+	uint64_t at;
+	int rc = sp_auxv_read(p->dirfd, &aux);
+
+	if (!rc)
+		rc = sp_link_map_debug(&mem, &aux, &at);
+	if (!rc)
+		*ret = (sp_raddr){at};
+	return rc;
+}
+
 int sp_proc_modules(struct sp_proc *p, const struct sp_maps *maps, struct sp_modules *ret)
 {
 	struct builder b = {

@@ -141,6 +141,9 @@ struct sp_modules {
 sp_must_check int sp_proc_modules(struct sp_proc *p, const struct sp_maps *maps, struct sp_modules *ret);
 void sp_modules_done(struct sp_modules *m);
 
+/* Where the dynamic linker says what it is doing: struct r_debug (<link.h>). -ENOENT: static, or too early. */
+sp_must_check int sp_proc_r_debug(struct sp_proc *p, sp_raddr *ret);
+
 /* ---- memory ---- */
 
 /* Reads up to len bytes; returns the number read (short at the first unreadable page) or -errno. */

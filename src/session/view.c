@@ -392,6 +392,8 @@ static int fill(struct sp_view_store *store, const struct sp_ledger *l, struct s
 		v->lost[i] = sp_ledger_lost(l, (enum sp_lost_id)i);
 	if (s)
 		v->lost[SP_LOST_NAMES] += sp_symbolizer_nr_unnamed(s);
+	if (s)
+		v->lost[SP_LOST_UNSEEN] += sp_symbolizer_nr_unseen(s);
 	return r;
 }
 

@@ -15,6 +15,8 @@
 #define MAX_REGIONS 65536
 #define MAX_DEAD    4096
 #define MAX_CHANGES 65536
+#define MAX_UNSURE  4096
+#define MAX_UNSEEN  65536
 #define MAX_FDS     512 /* opened ahead; later files are opened on first use */
 
 void sp_images_init(struct sp_images *im, struct sp_proc *p, struct sp_names *names)
@@ -24,6 +26,8 @@ void sp_images_init(struct sp_images *im, struct sp_proc *p, struct sp_names *na
 	sp_vec_init(&im->live, sizeof(struct sp_region), MAX_REGIONS);
 	sp_vec_init(&im->dead, sizeof(struct sp_region), MAX_DEAD);
 	sp_vec_init(&im->changes, sizeof(uint64_t), MAX_CHANGES);
+	sp_vec_init(&im->unsure, sizeof(struct sp_unsure), MAX_UNSURE);
+	sp_u64map_init(&im->unseen, MAX_UNSEEN);
 }
 
 void sp_images_done(struct sp_images *im)
@@ -39,6 +43,8 @@ void sp_images_done(struct sp_images *im)
 	sp_vec_done(&im->live);
 	sp_vec_done(&im->dead);
 	sp_vec_done(&im->changes);
+	sp_vec_done(&im->unsure);
+	sp_u64map_done(&im->unseen);
 	sp_maps_done(&im->maps);
 }
 

@@ -153,8 +153,8 @@ static unsigned resolve(struct sp_symbolizer *s, uint64_t address, bool is_retur
 		nr = resolve_jit(p, pc, is_return, ret);
 	if (nr)
 		return nr;
-	*ret_keep = false;    /* a later look at the perf map may know it */
-	if (is_code && !code) /* somebody else is there now */
+	*ret_keep = false;                                  /* a later look at the perf map may know it */
+	if (!code && (is_code || tenant == SP_TENANT_NONE)) /* somebody else is there now */
 		return 1;
 	return resolve_mapping(p, code, pc, ret);
 }
@@ -241,13 +241,25 @@ static uint64_t tls_bytes(struct sp_symbolizer *s, uint64_t module, uint64_t *re
 
 static bool bind(struct sp_symbolizer *s, uint64_t *pcs, unsigned nr, uint64_t when_ns)
 {
-	const struct sp_images *im = &((struct process *)s)->images;
+	struct sp_images *im = &((struct process *)s)->images;
 	bool is_shared = false;
 
-	for (unsigned i = 0; i < nr && im->nr_tenants; i++)
+	for (unsigned i = 0; i < nr && (im->nr_tenants || im->unsure.nr); i++)
 		if (!(pcs[i] >> SP_TENANT_SHIFT)) /* else it is no address of a program */
 			pcs[i] |= (uint64_t)sp_images_tenant(im, pcs[i] - 1, when_ns, &is_shared) << SP_TENANT_SHIFT;
 	return is_shared;
+}
+
+static void unsure(struct sp_symbolizer *s, uint64_t from_ns, uint64_t until_ns)
+{
+	sp_images_unsure(&((struct process *)s)->images, from_ns, until_ns);
+}
+
+static uint64_t nr_unseen(const struct sp_symbolizer *s)
+{
+	const struct sp_images *im = &((const struct process *)s)->images;
+
+	return im->unseen.nr + im->nr_unseen_more;
 }
 
 static uint64_t epoch(const struct sp_symbolizer *s, uint64_t when_ns)
@@ -282,6 +294,8 @@ static const struct sp_symbolizer_ops ops = {
     .variable = variable,
     .thread_variable = thread_variable,
     .tls_bytes = tls_bytes,
+    .unsure = unsure,
+    .nr_unseen = nr_unseen,
     .bind = bind,
     .epoch = epoch,
     .close = close_process,

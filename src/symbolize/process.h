@@ -47,14 +47,22 @@ struct sp_images {
 	struct sp_vec dead;    /* struct sp_region, newest last */
 	struct sp_vec changes; /* uint64_t: when somebody came, since there are tenants; rising */
 	uint64_t nr_changes_forgotten;
-	uint32_t nr_tenants; /* numbers given out */
+	struct sp_vec unsure;    /* struct sp_unsure, rising: when somebody may have come and gone unseen */
+	struct sp_u64map unseen; /* pcs of which it is not known who was there */
+	uint64_t nr_unseen_more; /* there was no room for them; some perhaps twice */
+	uint32_t nr_tenants;     /* numbers given out */
 	size_t nr_fds;
+};
+
+struct sp_unsure {
+	uint64_t from_ns, until_ns;
 };
 
 #define SP_NOT_SETTLED UINT64_MAX /* from_ns of a region that has just been seen first */
 
 #define SP_TENANT_SHIFT 48
-#define SP_TENANT_NONE  0x7fff /* of what came when all numbers were in use: without names once it is gone */
+#define SP_TENANT_NONE                                                                                                 \
+	0x7fff /* of what came when all numbers were in use: without names once it is gone; nobody knows */
 
 void sp_images_init(struct sp_images *im, struct sp_proc *p, struct sp_names *names);
 void sp_images_done(struct sp_images *im);
@@ -71,8 +79,11 @@ const struct sp_region *sp_images_find_dead(const struct sp_images *im, uint64_t
 /* Whose numbers the new regions get, and since when they are there; `im->dead` is up to date. */
 void sp_images_settle(struct sp_images *im, struct sp_vec *now, uint64_t changed_ns);
 
-/* Who was at pc then. *ret_is_shared: at another time it was another. */
-uint32_t sp_images_tenant(const struct sp_images *im, uint64_t pc, uint64_t when_ns, bool *ret_is_shared);
+/* Somebody may have come and gone unseen between two instants. */
+void sp_images_unsure(struct sp_images *im, uint64_t from_ns, uint64_t until_ns);
+
+/* Who was at pc then; SP_TENANT_NONE and counted: not known. *ret_is_shared: at another time it was another. */
+uint32_t sp_images_tenant(struct sp_images *im, uint64_t pc, uint64_t when_ns, bool *ret_is_shared);
 
 /* The number of the stretch of time, between two changes, that an instant is in. */
 uint64_t sp_images_epoch(const struct sp_images *im, uint64_t when_ns);

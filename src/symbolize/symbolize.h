@@ -55,6 +55,14 @@ void sp_symbolizer_close(struct sp_symbolizer *s); /* NULL is fine */
 void sp_symbolizer_refresh(struct sp_symbolizer *s, uint64_t changed_ns);
 
 /*
+ * Between these instants libraries may have come and gone that no refresh saw. What was called then is named where it
+ * is certain who was there, and counted elsewhere. To be said before the refresh that has from_ns for its changed_ns.
+ */
+void sp_symbolizer_unsure(struct sp_symbolizer *s, uint64_t from_ns, uint64_t until_ns);
+/* Addresses without a name for that reason. */
+uint64_t sp_symbolizer_nr_unseen(const struct sp_symbolizer *s);
+
+/*
  * Where one library after another was at the same addresses, a pc alone does not say which is meant. This puts it into
  * the upper bits of the return addresses of a call path that was taken at when_ns; sp_symbolize() understands them, and
  * frame.address is plain again. Most stay as they are. True: the same pcs at another time may be another path.

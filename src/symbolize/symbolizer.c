@@ -37,6 +37,17 @@ void sp_symbolizer_refresh(struct sp_symbolizer *s, uint64_t changed_ns)
 		sp_answers_clear(&s->answers);
 }
 
+void sp_symbolizer_unsure(struct sp_symbolizer *s, uint64_t from_ns, uint64_t until_ns)
+{
+	if (s->ops->unsure)
+		s->ops->unsure(s, from_ns, until_ns);
+}
+
+uint64_t sp_symbolizer_nr_unseen(const struct sp_symbolizer *s)
+{
+	return s->ops->nr_unseen ? s->ops->nr_unseen(s) : 0;
+}
+
 bool sp_symbolizer_bind(struct sp_symbolizer *s, uint64_t *pcs, unsigned nr, uint64_t when_ns)
 {
 	return s && s->ops->bind && s->ops->bind(s, pcs, nr, when_ns);

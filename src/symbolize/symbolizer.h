@@ -19,7 +19,9 @@ struct sp_symbolizer_ops {
 	bool (*variable)(struct sp_symbolizer *s, uint64_t address, struct sp_variable *ret);
 	bool (*thread_variable)(struct sp_symbolizer *s, uint64_t module, uint64_t offset, struct sp_variable *ret);
 	uint64_t (*tls_bytes)(struct sp_symbolizer *s, uint64_t module, uint64_t *ret_align);
-	/* Optional: sp_symbolizer_bind() and _epoch(). */
+	/* Optional: sp_symbolizer_unsure(), _nr_unseen(), _bind() and _epoch(). */
+	void (*unsure)(struct sp_symbolizer *s, uint64_t from_ns, uint64_t until_ns);
+	uint64_t (*nr_unseen)(const struct sp_symbolizer *s);
 	bool (*bind)(struct sp_symbolizer *s, uint64_t *pcs, unsigned nr, uint64_t when_ns);
 	uint64_t (*epoch)(const struct sp_symbolizer *s, uint64_t when_ns);
 	void (*close)(struct sp_symbolizer *s); /* frees what the kind owns and the struct itself */

@@ -100,12 +100,58 @@ void sp_images_settle(struct sp_images *im, struct sp_vec *now, uint64_t changed
 		note_change(im, changed_ns);
 }
 
-uint32_t sp_images_tenant(const struct sp_images *im, uint64_t pc, uint64_t when_ns, bool *ret_is_shared)
+void sp_images_unsure(struct sp_images *im, uint64_t from_ns, uint64_t until_ns)
+{
+	struct sp_vec *v = &im->unsure;
+	const struct sp_unsure u = {from_ns, until_ns};
+
+	if (v->data && v->nr == v->max) { /* half of the old ones make room at once */
+		size_t nr = v->nr / 2;
+		memmove(v->data, sp_vec_at(v, struct sp_unsure, nr), (v->nr - nr) * sizeof(u));
+		v->nr -= nr;
+	}
+	if (sp_vec_push(v, &u))
+		return; /* no memory */
+	note_change(im, from_ns);
+	note_change(im, until_ns);
+}
+
+static const struct sp_unsure *find_unsure(const struct sp_images *im, uint64_t when_ns)
+{
+	for (size_t i = im->unsure.nr; i-- > 0;) {
+		const struct sp_unsure *u = sp_vec_at(&im->unsure, struct sp_unsure, i);
+		if (when_ns >= u->until_ns)
+			return NULL;
+		if (when_ns >= u->from_ns)
+			return u;
+	}
+	return NULL;
+}
+
+/*
+ * Was r (NULL: nobody that we know) surely at its place then? Not when it came or went at the look after: between the
+ * two another one can have been there. Code in no file has no other names.
+ */
+static bool is_sure(const struct sp_images *im, const struct sp_region *r, uint64_t when_ns)
+{
+	const struct sp_unsure *u = find_unsure(im, when_ns);
+
+	if (!u || (r && r->image == SP_NO_IMAGE))
+		return true;
+	return r && r->from_ns < u->from_ns && (!r->until_ns || when_ns < r->until_ns);
+}
+
+static uint32_t count_unseen(struct sp_images *im, uint64_t pc)
+{
+	if (sp_u64map_set(&im->unseen, pc, 0))
+		im->nr_unseen_more++;
+	return SP_TENANT_NONE;
+}
+
+uint32_t sp_images_tenant(struct sp_images *im, uint64_t pc, uint64_t when_ns, bool *ret_is_shared)
 {
 	const struct sp_region *at = NULL, *live = sp_region_find(&im->live, pc);
 
-	if (!im->nr_tenants)
-		return 0;
 	for (size_t i = im->dead.nr + 1; i-- > 0;) { /* newest first */
 		const struct sp_region *r = i == im->dead.nr ? live : sp_vec_at(&im->dead, struct sp_region, i);
 
@@ -116,6 +162,10 @@ uint32_t sp_images_tenant(const struct sp_images *im, uint64_t pc, uint64_t when
 		/* Between two it is the later one's: it came before the look that saw it. */
 		if (!at || (when_ns < at->from_ns && when_ns < r->until_ns))
 			at = r;
+	}
+	if (!is_sure(im, at, when_ns)) {
+		*ret_is_shared = true;
+		return count_unseen(im, pc);
 	}
 	return at ? at->tenant : 0;
 }

@@ -68,6 +68,8 @@ struct sp_bpf_ctl {
 	sp_w64 loader_ns;   /* when the dynamic linker first did something since the engine's last look; 0: nothing */
 	sp_w32 nr_runs;     /* of faulted pages, ever (bpf/growth.bpf.h) */
 	sp_w32 pad;
+	sp_w64 unload_ns;   /* when it last began to take something away since then; 0: it did not */
+	sp_w64 r_debug;     /* where it says what it does: struct r_debug (<link.h>); 0: not known */
 };
 
 /* Map `row_cache`, mapped by the engine: see bpf/walk.bpf.h. */
@@ -117,7 +119,7 @@ struct sp_bpf_stack {
 _Static_assert(sizeof(struct sp_bpf_stack) == 72 + 32 + 8 * SP_MAX_FRAMES + SP_STACK_BYTES, "layout shared with BPF");
 _Static_assert(sizeof(struct sp_bpf_block) == 32, "layout shared with BPF");
 _Static_assert(sizeof(struct sp_bpf_path) == 16 + 8 * SP_MAX_FRAMES, "layout shared with BPF");
-_Static_assert(sizeof(struct sp_bpf_ctl) == 64, "layout shared with BPF");
+_Static_assert(sizeof(struct sp_bpf_ctl) == 80, "layout shared with BPF");
 _Static_assert(sizeof(struct sp_bpf_event) == 72, "layout shared with BPF");
 #endif
 

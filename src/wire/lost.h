@@ -18,7 +18,8 @@
 	X(BUSY, "busy", "calls not recorded: the kernel's table was busy or had no memory")                            \
 	X(THROWING, "throwing", "calls not followed: an exception might pass them")                                    \
 	X(CROWDED, "crowded", "functions not watched: another tool's probes are there")                                \
-	X(NAMES, "names", "frames without a name: no room for more names")
+	X(NAMES, "names", "frames without a name: no room for more names")                                             \
+	X(UNSEEN, "unseen", "frames without a name: a library came or went there unseen")
 
 enum sp_lost_id {
 #define SP_LOST_ENUM(id, key, text) SP_LOST_##id,

@@ -164,6 +164,25 @@ def blocks_of_a_library_whose_place_another_one_took(env):
         check_truth(report, truth)
 
 
+@test(engines=["bpf"])
+def a_library_that_came_and_went_between_two_looks_is_not_named_by_its_successor(env):
+    v = victim(env, "dlopener")
+    t = trace(env, v.pid).wait_attached().wait_report()
+    t.signal(signal.SIGSTOP)  # no look in the middle
+    v.command(f"load {env.victim_path('plugin.so')}")
+    v.command("call 3")
+    v.command("unload")
+    v.command(f"load {env.victim_path('lodger.so')}")
+    truth = v.command("call 5")
+    places = {e["address"] for e in v.events() if e["event"] == "place"}
+    t.signal(signal.SIGCONT)
+    check_equal(len(places), 1, f"places where the libraries were: {places}")
+    report = t.interrupt().json()[-1]
+    check_truth(report, truth)
+    check_equal(sum(p["blocks"] for p in report["paths"] if p["bytes"] == 2048 * p["blocks"]), 3 + 5, f"blocks\n{show(report)}")
+    check(report["lost"].get("unseen"), f"what was not seen is counted\n{show(report)}")
+
+
 # ---- programs that change ----
 
 @test(timeout=120)

@@ -199,6 +199,12 @@ uint64_t sp_symbolizer_nr_unnamed(const struct sp_symbolizer *s)
 	return 0;
 }
 
+uint64_t sp_symbolizer_nr_unseen(const struct sp_symbolizer *s)
+{
+	(void)s;
+	return 0;
+}
+
 unsigned sp_symbolize(struct sp_symbolizer *s, uint64_t address, bool is_return, struct sp_frame *ret, unsigned max)
 {
 	(void)s;

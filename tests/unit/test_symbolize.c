@@ -341,6 +341,69 @@ static void a_library_in_the_place_of_another_has_its_own_names(void **state)
 	end(&r);
 }
 
+/* Where the code of that file begins. */
+static uint64_t code_of(struct sp_proc *p, const char *path)
+{
+	struct sp_maps maps = {0};
+	uint64_t start = 0;
+
+	assert_int_equal(sp_proc_maps(p, &maps, NULL), 0);
+	for (size_t i = 0; i < maps.nr && !start; i++)
+		if (maps.list[i].prot & SP_PROT_X && !strcmp(maps.list[i].path, path))
+			start = maps.list[i].start;
+	sp_maps_done(&maps);
+	assert_int_not_equal(start, 0);
+	return start;
+}
+
+static const char *name_then(struct sp_symbolizer *s, uint64_t address, uint64_t when_ns)
+{
+	uint64_t pcs[] = {address};
+	struct sp_frame f;
+
+	(void)sp_symbolizer_bind(s, pcs, 1, when_ns);
+	assert_int_equal(sp_symbolize(s, pcs[0], true, &f, 1), 1);
+	assert_true(f.address == address);
+	return f.module;
+}
+
+static void who_may_have_come_and_gone_unseen_is_not_named_by_its_successor(void **state)
+{
+	struct running r;
+	struct sp_symbolizer *s;
+	char plug[PATH_MAX], other[PATH_MAX], loader[PATH_MAX];
+
+	(void)state;
+	snprintf(plug, sizeof(plug), "%s", path_to("libplug.so"));
+	snprintf(other, sizeof(other), "%s", path_to("libother.so"));
+	snprintf(loader, sizeof(loader), "%s", path_to("loader"));
+	start(&r, NULL, loader, false);
+	tell(&r, "hello");
+	uint64_t own = code_of(r.proc, loader) + 1;
+	assert_int_equal(sp_symbolizer_open(r.proc, NULL, &s, NULL), 0);
+	uint64_t place = tell(&r, "load %s", plug) + 1;
+	tell(&r, "unload");
+	sp_symbolizer_unsure(s, 100, 150); /* a look that saw nothing of it */
+	assert_true(tell(&r, "load %s", other) + 1 == place);
+	sp_symbolizer_refresh(s, 200);
+	assert_null(name_then(s, place, 120));
+	assert_string_equal(name_then(s, place, 220), "libother.so");
+	assert_string_equal(name_then(s, own, 120), "loader");
+	assert_int_equal(sp_symbolizer_nr_unseen(s), 1);
+	assert_null(name_then(s, place, 130));
+	assert_int_equal(sp_symbolizer_nr_unseen(s), 1);
+	tell(&r, "unload"); /* and others until 350, which may have been there; at the end it is plug */
+	sp_symbolizer_unsure(s, 300, 350);
+	assert_true(tell(&r, "load %s", plug) + 1 == place);
+	sp_symbolizer_refresh(s, 300);
+	assert_string_equal(name_then(s, place, 299), "libother.so");
+	assert_null(name_then(s, place, 320));
+	assert_string_equal(name_then(s, place, 350), "libplug.so");
+	assert_true(sp_symbolizer_epoch(s, 320) != sp_symbolizer_epoch(s, 350));
+	sp_symbolizer_close(s);
+	end(&r);
+}
+
 static void put_perf_map(pid_t pid, const char *how, const char *text)
 {
 	char path[64];
@@ -486,6 +549,7 @@ int main(void)
 	    cmocka_unit_test(files_come_from_the_targets_own_root),
 	    cmocka_unit_test(an_unloaded_library_explains_its_addresses_until_another_one_is_there),
 	    cmocka_unit_test(a_library_in_the_place_of_another_has_its_own_names),
+	    cmocka_unit_test(who_may_have_come_and_gone_unseen_is_not_named_by_its_successor),
 	    cmocka_unit_test(a_perf_map_names_jit_code_and_is_read_on_when_it_grows),
 	    cmocka_unit_test(a_perf_map_of_somebody_else_is_not_believed),
 	    cmocka_unit_test(code_mapped_from_a_file_that_is_not_elf_has_the_files_name),

@@ -234,7 +234,8 @@ struct sp_bpf_tables {
 	uint64_t *row_cache;
 	struct sp_row *rows;
 	uint64_t nr_unknown; /* as of the last look */
-	uint64_t changed_ns; /* when code has come or gone at the last look that saw it, as far as is known */
+	uint64_t changed_ns; /* since when what the last look saw may be so, as far as is known */
+	uint64_t unsure_ns;  /* until then code may have come and gone unseen after changed_ns; 0: it cannot */
 };
 
 struct sp_bpf_table_fds {
@@ -245,7 +246,7 @@ struct sp_bpf_table_fds {
 sp_must_check int sp_bpf_tables_map(struct sp_bpf_tables *t, const struct sp_bpf_table_fds *fds);
 void sp_bpf_tables_done(struct sp_bpf_tables *t);
 
-/* Reads the mappings; when code has come or gone the tables follow: true, and changed_ns is set. */
+/* Reads the mappings and sets changed_ns and unsure_ns; when code has come or gone the tables follow: true. */
 bool sp_bpf_tables_look(struct sp_bpf_tables *t, struct sp_proc *p);
 /* Is it time to look? */
 bool sp_bpf_tables_is_look_due(const struct sp_bpf_tables *t);

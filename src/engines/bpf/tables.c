@@ -62,10 +62,14 @@ bool sp_bpf_tables_look(struct sp_bpf_tables *t, struct sp_proc *p)
 	uint64_t before_ns = t->watch.look.look_ns;
 	uint64_t loader_ns = __atomic_exchange_n(&t->ctl->loader_ns, 0, __ATOMIC_SEQ_CST);
 
+	uint64_t unload_ns = __atomic_exchange_n(&t->ctl->unload_ns, 0, __ATOMIC_SEQ_CST);
+
 	t->nr_unknown = t->ctl->nr_unknown;
+	t->changed_ns = loader_ns > before_ns ? loader_ns : before_ns;
+	/* The first that goes was there at the look before; whoever goes after it may have come after it. */
+	t->unsure_ns = unload_ns > t->changed_ns ? unload_ns : 0;
 	if (!sp_watch_tables_look(&t->watch, p))
 		return false;
-	t->changed_ns = loader_ns > before_ns ? loader_ns : before_ns;
 	t->ctl->stacks_left = STACKS;
 	return true;
 }

@@ -46,17 +46,30 @@ struct user {
 	struct sp_engine_stats stats;
 };
 
+/* The dynamic linker of the program as it is now. */
+static void find_loader(struct user *u)
+{
+	sp_raddr at = {0};
+
+	(void)!sp_proc_r_debug(u->c.target, &at); /* not known: 0 */
+	u->tables.ctl->r_debug = at.v;
+}
+
 /* ---- while it runs: what the programs ask for ---- */
 
 static void look(struct user *u)
 {
 	uint64_t exec_ns = u->tables.ctl->exec_ns;
+	bool has_changed = sp_bpf_tables_look(&u->tables, u->c.target);
+	uint64_t since_ns = exec_ns > u->tables.changed_ns ? exec_ns : u->tables.changed_ns;
 
-	if (!sp_bpf_tables_look(&u->tables, u->c.target))
+	if (u->c.names && u->tables.unsure_ns > since_ns)
+		sp_symbolizer_unsure(u->c.names, since_ns, u->tables.unsure_ns);
+	if (!has_changed)
 		return;
 	u->modules_changed = true;
 	if (u->c.names)
-		sp_symbolizer_refresh(u->c.names, exec_ns > u->tables.changed_ns ? exec_ns : u->tables.changed_ns);
+		sp_symbolizer_refresh(u->c.names, since_ns);
 	sp_watch_tables_count(&u->tables.watch, &u->stats);
 }
 
@@ -283,6 +296,7 @@ static bool replant(struct user *u)
 	sp_maps_done(&maps);
 	if (err)
 		return false;
+	find_loader(u);
 	if (f.throwing != u->throwing) /* the programs are made for another way */
 		sp_bpf_functions_pass_throwing(&f, u->c.target);
 	if (sp_bpf_functions_are_equal(&f, &u->functions)) {
@@ -349,6 +363,7 @@ static int start(struct user *u, struct sp_maps *maps, struct sp_why *why)
 		err = watch_execs(u, why);
 	if (err)
 		return err;
+	find_loader(u);
 	u->tables.ctl->active = 1;
 	err = plant(u, &u->links, &u->functions, why);
 	/* What it loaded, or became, while we were not watching yet. */
