@@ -179,7 +179,7 @@ const char *sp_text_printable(char *dst, size_t size, const char *src)
 		if (out >= size - at)
 			break;
 		if (good)
-			memcpy(dst + at, s, len);
+			memmove(dst + at, s, len);
 		else
 			dst[at] = '?';
 		at += out;

@@ -28,7 +28,7 @@ size_t sp_text_decode(const unsigned char *s, uint32_t *ret_cp);
 
 /*
  * Copies src to dst replacing what could steer a terminal (control bytes, invalid UTF-8) by '?'; always
- * terminated, cut at size. For every text that comes from the target. Returns dst.
+ * terminated, cut at size. For every text that comes from the target. dst may be src. Returns dst.
  */
 const char *sp_text_printable(char *dst, size_t size, const char *src);
 

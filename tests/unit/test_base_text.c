@@ -150,6 +150,16 @@ static void what_could_steer_a_terminal_becomes_a_question_mark(void **state)
 		assert_string_equal(sp_text_printable(buf, sizeof(buf), rows[i].in), rows[i].out);
 }
 
+static void text_is_made_printable_in_its_own_place(void **state)
+{
+	/* What comes out is shorter than what went in, so a long character is copied over a part of itself. */
+	char text[] = "a\xe2\x80\xae\xf0\x9f\x98\x80z";
+
+	(void)state;
+	assert_ptr_equal(sp_text_printable(text, sizeof(text), text), text);
+	assert_string_equal(text, "a?\xf0\x9f\x98\x80z");
+}
+
 static void printable_text_is_cut_between_characters(void **state)
 {
 	char buf[8];
@@ -230,6 +240,7 @@ int main(void)
 	    cmocka_unit_test(sizes_are_shown_in_the_nearest_unit),
 	    cmocka_unit_test(durations_are_short),
 	    cmocka_unit_test(what_could_steer_a_terminal_becomes_a_question_mark),
+	    cmocka_unit_test(text_is_made_printable_in_its_own_place),
 	    cmocka_unit_test(printable_text_is_cut_between_characters),
 	    cmocka_unit_test(a_command_line_is_split_as_a_shell_does),
 	    cmocka_unit_test(an_open_quote_and_no_memory_are_refused),
