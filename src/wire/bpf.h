@@ -68,8 +68,8 @@ struct sp_bpf_ctl {
 	sp_w64 loader_ns;   /* when the dynamic linker first did something since the engine's last look; 0: nothing */
 	sp_w32 nr_runs;     /* of faulted pages, ever (bpf/growth.bpf.h) */
 	sp_w32 pad;
-	sp_w64 unload_ns;   /* when it last began to take something away since then; 0: it did not */
-	sp_w64 r_debug;     /* where it says what it does: struct r_debug (<link.h>); 0: not known */
+	sp_w64 unload_ns; /* when it last began to take something away since then; 0: it did not */
+	sp_w64 r_debug;   /* where it says what it does: struct r_debug (<link.h>); 0: not known */
 };
 
 /* Map `row_cache`, mapped by the engine: see bpf/walk.bpf.h. */
