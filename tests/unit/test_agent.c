@@ -354,12 +354,13 @@ static void operator_new_that_finds_no_memory_has_no_frame_of_ours_below_it(void
 
 /* ---- many threads ---- */
 
-enum { NR_THREADS = 3, NR_SLOTS = 400 };
+enum { NR_THREADS = 3, NR_SLOTS = 400, NR_SURVIVORS = 100 };
 
 struct worker {
 	pthread_t thread;
 	uint64_t random, bytes, blocks;
 	unsigned nr_ops;
+	void *survivors[NR_SURVIVORS];
 };
 
 static size_t some_size(uint64_t *random)
@@ -399,9 +400,10 @@ static void *churn(void *arg)
 	}
 	for (int i = 0; i < NR_SLOTS; i++)
 		my_free(slots[i]);
-	for (int i = 0; i < 100; i++) { /* the survivors */
+	for (int i = 0; i < NR_SURVIVORS; i++) {
 		size_t size = (size_t)i * 999;
-		if (!my_malloc(size))
+		w->survivors[i] = my_malloc(size);
+		if (!w->survivors[i])
 			abort();
 		w->bytes += size;
 		w->blocks++;
@@ -429,6 +431,9 @@ static void threads_at_random_leave_exactly_the_survivors(void **state)
 	assert_int_equal(s.bytes, bytes);
 	assert_int_equal(fix->header->mode, SP_AGENT_EXACT);
 	assert_true(fix->header->nr_checked > 100000);
+	for (int i = 0; i < NR_THREADS; i++)
+		for (int j = 0; j < NR_SURVIVORS; j++)
+			my_free(workers[i].survivors[j]);
 }
 
 /* ---- several blocks in one granule, of different threads ---- */
