@@ -11,7 +11,8 @@ static void ring_put(struct sp_agent_thread *t, uint32_t kind, uint32_t fn, uint
 	uint64_t nr = LOAD(&h->ring_head);
 
 	do {
-		if (nr - LOAD(&h->ring_tail) >= 1u << SP_AGENT_RING_BITS) {
+		/* Signed: since we looked at the head the tail may have gone past it, and then the CAS fails. */
+		if ((int64_t)(nr - LOAD(&h->ring_tail)) >= 1 << SP_AGENT_RING_BITS) {
 			count_lost(t, SP_LOST_EVENTS);
 			return;
 		}
