@@ -51,10 +51,11 @@ def check_exact(seen, model, own=0):
 
 
 def check_leaks(seen, truth):
-    """What was leaked is seen; a stale pointer may hide little of it. What is in a table is not called leaked."""
+    """What was leaked is seen, and what is in a table is not called leaked. Some may be hidden by old pointers: a thread that
+    has ended leaves its cache, which is full of them, to whatever block gets that memory next, and nobody fills it."""
     found = [seen.blocks.get(addr) for addr in truth.blocks]
     check_equal(len(found), NR_LEAKED, "leaked blocks")
-    check(sum(f in ("leaked", "possible", "indirect") for f in found) >= NR_LEAKED - 3, f"leaks that are seen\n{seen.text}")
+    check(sum(f in ("leaked", "possible", "indirect") for f in found) >= NR_LEAKED * 3 / 4, f"leaks that are seen\n{seen.text}")
     wrong = [hex(a) for a, kind in seen.blocks.items() if kind == "leaked" and a not in truth.blocks]
     check_equal(wrong, [], f"blocks that are called leaked and are not\n{seen.text}")
 
