@@ -74,17 +74,7 @@ void sp_kept_out_done(struct sp_kept_out *k)
 
 const struct sp_mapping *sp_kept_out_find(const struct sp_kept_out *k, uint64_t addr)
 {
-	size_t lo = 0, hi = k->added.nr;
+	const struct sp_maps added = {.list = k->added.data, .nr = k->added.nr};
 
-	while (lo < hi) { /* lo: the first one that ends behind addr */
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (sp_vec_at(&k->added, struct sp_mapping, mid)->end <= addr)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	if (lo == k->added.nr || sp_vec_at(&k->added, struct sp_mapping, lo)->start > addr)
-		return NULL;
-	return sp_vec_at(&k->added, struct sp_mapping, lo);
+	return sp_maps_find(&added, addr);
 }
