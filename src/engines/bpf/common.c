@@ -48,8 +48,7 @@ int sp_bpf_explain(int err, const char *doing, struct sp_why *why)
 	case EPERM:
 	case EACCES:
 		sp_why_hint(why, "run as root, or with the capabilities CAP_SYS_ADMIN and CAP_SYS_PTRACE; in a "
-				 "container, its seccomp "
-				 "profile must allow bpf()");
+				 "container, its seccomp profile must allow bpf()");
 		break;
 	case ENOMEM:
 	case E2BIG:
