@@ -84,7 +84,8 @@ def numbers_are_those_of_pmap(env):
         check(abs(pss) <= 64, "pss", m, t)
     total = report["total"]
     check_equal(total["resident"] // 1024, sum(t["Rss"] for t in theirs.values()), "resident in all")
-    check_equal(total["unique"] // 1024, sum(t["Private_Clean"] + t["Private_Dirty"] for t in theirs.values()), "unique")
+    unique = sum(t["Private_Clean"] + t["Private_Dirty"] for t in theirs.values())
+    check(abs(total["unique"] // 1024 - unique) <= 64, "unique", total, unique)  # shared libraries, as with pss
 
 
 @test(per_engine=False, needs=["smem"])
