@@ -119,7 +119,7 @@ const struct sp_opt sp_opts[] = {
      "where to be reached; port 0 takes a free one; other addresses than this machine's own need --token-file"},
     {"token-file", "FILE", 0, STRING(token_file), NULL, SERVE, 0,
      "answer only who knows the first line of FILE: as bearer token, or as password of any user"},
-    {"scan", "TIME", 0, DURATION(scan_ns, NS_PER_SEC, 0), NULL, SERVE, 0,
+    {"scan", "TIME", 0, DURATION(scan_ns, NS_PER_SEC, 0), NULL, SERVE | R, 0,
      "so often look for blocks that nothing points to any more, as seep scan does; stops the process for milliseconds"},
     {"max-targets", "N", 0, U64(max_targets, 1, 256), "16", SERVE, 0,
      "watch so many processes at most; how many more there are is said"},
@@ -151,7 +151,10 @@ const struct sp_opt sp_opts[] = {
      "time between two looks; of a long recording ever fewer are kept"},
     {"interval", "TIME", 'i', DURATION(interval_ns, 100 * NS_PER_MS, NS_PER_SEC), "5", SERVE, 0,
      "time between two looks: the age of the numbers in /metrics"},
-    {"max-file", "BYTES", 0, BYTES(max_file, 64 << 10), "256M", R, 0,
+    {"blocks", NULL, 0, FLAG(blocks), NULL, R, 0,
+     "record the address of each block, too, for lists of blocks; without it the file only tells how many there are of "
+     "each size, and is smaller"},
+    {"max-size", "BYTES", 0, BYTES(max_file, 64 << 10), "256M", R, 0,
      "the file's greatest size: the nearer it comes, the fewer looks are kept"},
 
     {"from", "TIME", 0, DURATION(from_ns, NS_PER_MS, 0), NULL, D, 0,
@@ -263,7 +266,7 @@ const struct sp_opt sp_opts[] = {
     {"max-paths", "N", 0, U64(max_paths, 1, 1u << 26), NULL, T | K | M | R | C | SERVE, 0,
      "room for this many call paths"},
     {"replay", "FILE", 0, STRING(replay), NULL, T | K | M, 0,
-     "show a recording (doc/replay-format.md) instead of watching; needs no privileges"},
+     "show a recording (doc/file-format.md) instead of watching; needs no privileges"},
     {"ebpf", NULL, 0, FLAG(ebpf), NULL, M, HIDDEN, "refused: there is no C text to print"},
 
     {"help", NULL, 'h', FLAG(help), NULL, ALL, 0, "print this help and end"},

@@ -50,7 +50,7 @@ struct sp_args {
 	bool debuginfod, no_lines, resident;
 	bool once, no_snapshot;
 	bool all;
-	bool batch, growth, no_heap, fail_on_leak, plain;
+	bool batch, growth, no_heap, fail_on_leak, plain, blocks;
 	const char *target, *second, *command, *object, *symbols_prefix, *replay, *topic, *filter, *output,
 	    *suppressions;
 	uint64_t interval_ns, count, address;

@@ -62,7 +62,8 @@ static const struct sp_example examples[] = {
     {"app-1234.seep", "what was outstanding at the end of a recording"},
     {"--format folded app-1234.seep | flamegraph.pl", "the same as a flame graph"},
     {"--for 30s --format pprof 1234 | go tool pprof -top /dev/stdin", "what 30 seconds of process 1234 leave"},
-    {"--format html --list app-1234.seep > app.html", "a page for a browser: flame graph, growth, table, blocks"},
+    {"--format html --list app-1234.seep > app.html",
+     "a page for a browser: flame graph, growth, table, blocks (of seep record --blocks)"},
     {NULL, NULL},
 };
 

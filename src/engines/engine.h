@@ -71,6 +71,7 @@ struct sp_engine_stats {
 	pid_t pid;             /* replay: whom the recording shows, 0: the kernel; other engines: 0 */
 	const char *comm;      /* replay: its name, printable, until stop(); other engines: NULL */
 	uint64_t epoch_ns;     /* replay: CLOCK_REALTIME when the recording's clock was 0; 0: not known */
+	bool has_no_lists;     /* replay: the blocks' addresses are not known */
 	const char *recorded;  /* replay: the engine that recorded, until stop(); NULL: not known */
 };
 

@@ -74,8 +74,16 @@ struct sp_series {
 	uint64_t bytes[SP_HISTORY_POINTS];
 };
 
+/* See ledger.h. By path + 1. */
+struct sp_found_paths {
+	bool is_known;
+	struct sp_found_all sum;
+	struct sp_u64map bytes, blocks;
+};
+
 struct sp_ledger {
 	struct sp_history history;
+	struct sp_found_paths found;
 	struct sp_intern paths;
 	struct sp_snapshot current;
 	struct sp_snapshot making;
@@ -144,6 +152,11 @@ sp_must_check int sp_history_add(struct sp_history *h, const struct sp_snapshot 
 				 uint64_t sample_mean);
 /* NULL: none was kept. */
 const struct sp_series *sp_history_find(const struct sp_history *h, uint32_t path);
+
+/* ---- found.c ---- */
+void sp_found_init(struct sp_found_paths *f, size_t max_paths);
+void sp_found_done(struct sp_found_paths *f);
+void sp_found_forget(struct sp_found_paths *f);
 
 /* Sums that a hostile target could overflow stay at the top. */
 static inline uint64_t sp_sat_add(uint64_t a, uint64_t b)

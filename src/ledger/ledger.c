@@ -31,6 +31,7 @@ int sp_ledger_new(const struct sp_ledger_limits *limits, struct sp_ledger **ret)
 	sp_vec_init(&l->current.blocks, sizeof(struct sp_block), max_blocks);
 	sp_vec_init(&l->making.blocks, sizeof(struct sp_block), max_blocks);
 	sp_history_init(&l->history, max_paths);
+	sp_found_init(&l->found, max_paths);
 	err = sp_intern_init(&l->paths, max_paths);
 	if (err) {
 		sp_ledger_free(l);
@@ -59,6 +60,7 @@ void sp_ledger_free(struct sp_ledger *l)
 		return;
 	forget_snapshots(l);
 	sp_history_done(&l->history);
+	sp_found_done(&l->found);
 	sp_intern_done(&l->paths);
 	free(l);
 }
@@ -67,6 +69,7 @@ void sp_ledger_clear(struct sp_ledger *l)
 {
 	forget_snapshots(l);
 	sp_history_forget(&l->history);
+	sp_found_forget(&l->found);
 	sp_intern_forget_survival(&l->paths);
 }
 

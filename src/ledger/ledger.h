@@ -55,6 +55,8 @@ const uint64_t *sp_ledger_path_pcs(const struct sp_ledger *l, uint32_t id, unsig
  */
 sp_must_check int sp_ledger_begin(struct sp_ledger *l, uint64_t now_ns);
 sp_must_check int sp_ledger_block(struct sp_ledger *l, const struct sp_block *b);
+/* So many more blocks were not even handed over, because the ledger is full. */
+void sp_ledger_refuse(struct sp_ledger *l, uint64_t nr);
 sp_must_check int sp_ledger_end(struct sp_ledger *l);
 void sp_ledger_abort(struct sp_ledger *l);
 
@@ -124,7 +126,7 @@ sp_must_check int sp_ledger_blocks(const struct sp_ledger *l, bool all, uint32_t
 
 struct sp_verdict {
 	uint32_t path;         /* id, or SP_NO_PATH */
-	enum sp_class class;   /* GROWING, STEADY or UNKNOWN */
+	enum sp_class class;   /* GROWING, STEADY or UNKNOWN; LEAKED: a scan found some of it */
 	double confidence;     /* GROWING: 0..1 */
 	struct sp_trend trend; /* bytes per second, of the whole watch */
 	uint64_t first_bytes;  /* when the watch began */
@@ -144,6 +146,33 @@ unsigned sp_ledger_history(const struct sp_ledger *l, uint32_t path, uint64_t *r
 
 /* The same of all paths together. */
 unsigned sp_ledger_history_of_all(const struct sp_ledger *l, uint64_t *ret_times_ns, uint64_t *ret_bytes);
+
+/*
+ * ---- what a scan found, which is a witness of its own: a path of which it found something is leaked ----
+ *
+ * As a recording tells it. It holds until the next scan, or sp_ledger_clear(): what nothing points to stays.
+ */
+enum sp_found_kind { SP_FOUND_LEAKED, SP_FOUND_INDIRECT, SP_FOUND_POSSIBLE, SP_NR_FOUND };
+
+struct sp_found_sum {
+	uint64_t bytes, blocks;
+};
+
+struct sp_found_all {
+	uint64_t now_ns;   /* of the snapshot that the scan followed */
+	uint64_t pause_ns; /* the target's longest stop for it */
+	struct sp_found_sum
+	    sums[SP_NR_FOUND]; /* of all blocks, also from before the watch; as the allocator has them */
+};
+
+/* Forgets what the scan before said. */
+void sp_ledger_set_found(struct sp_ledger *l, const struct sp_found_all *found);
+/* Of a path's blocks, as requested: those that are leaked or that only leaked ones lead to. -ENOSPC, -ENOMEM. */
+sp_must_check int sp_ledger_set_unreached(struct sp_ledger *l, uint32_t path, const struct sp_found_sum *sum);
+
+/* NULL: there was no scan. */
+const struct sp_found_all *sp_ledger_found(const struct sp_ledger *l);
+struct sp_found_sum sp_ledger_unreached(const struct sp_ledger *l, uint32_t path);
 
 uint64_t sp_ledger_now_ns(const struct sp_ledger *l);      /* instant of the current snapshot, 0: none yet */
 uint64_t sp_ledger_interval_ns(const struct sp_ledger *l); /* since the one before, 0: none */

@@ -65,6 +65,11 @@ int sp_ledger_block(struct sp_ledger *l, const struct sp_block *b)
 	return err;
 }
 
+void sp_ledger_refuse(struct sp_ledger *l, uint64_t nr)
+{
+	l->making_refused = sp_sat_add(l->making_refused, nr);
+}
+
 void sp_ledger_abort(struct sp_ledger *l)
 {
 	sp_vec_clear(&l->making.blocks);

@@ -128,6 +128,8 @@ static int judge_all(const struct sp_ledger *l, const struct tally *tallies, str
 		for (unsigned k = 0; k < SP_BIRTH_SPANS; k++)
 			v.births[k] = tallies[i].births[k];
 		err = judge(h, sp_history_find(h, path), &v);
+		if (sp_ledger_unreached(l, path).blocks)
+			v.class = SP_CLASS_LEAKED;
 		if (!err)
 			err = sp_vec_push(ret, &v);
 	}

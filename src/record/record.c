@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Views as lines of a recording. A view is written as what has changed: blocks that came, addresses that are gone,
- * names and paths that were not there before. Blocks are compared by a merge of two lists in address order.
+ * Views as lines of a recording. A view is written as what has changed: blocks that came, blocks that are gone (one by
+ * one, or as groups), names and paths that were not there before. Blocks are compared by a merge of two lists in
+ * address order.
  */
 #include "record/record.h"
 
@@ -11,6 +12,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "record/groups.h"
+#include "record/lines.h"
 #include "record/pack.h"
 
 #define MAX_NAMES  ((size_t)1 << 24)
@@ -21,9 +24,11 @@ struct sp_recorder {
 	struct sp_pack pack;
 	const char *path;
 	uint64_t max_bytes;
-	uint64_t coarser_at;  /* bytes of the file from which on only every second of the views is kept */
-	uint64_t every, turn; /* one view in so many is kept */
-	struct sp_vec last;   /* struct sp_block: of the last view that was written */
+	uint64_t coarser_at;     /* bytes of the file from which on only every second of the views is kept */
+	uint64_t every, turn;    /* one view in so many is kept */
+	struct sp_vec last;      /* struct sp_block: of the last view that was written */
+	bool has_lists;          /* every block with its address is written */
+	struct sp_groups groups; /* otherwise */
 	struct sp_u64map frames, modules, paths; /* written before */
 	uint64_t lost[SP_NR_LOST];
 	uint64_t sample_bytes;
@@ -32,39 +37,11 @@ struct sp_recorder {
 	struct sp_recorder_stats stats;
 };
 
-/* ---- words ---- */
-
-static const char *const fn_symbols[] = {
-#define ROW(id, symbol, kind, size, where) symbol,
-    SP_FNS(ROW)
-#undef ROW
-};
-
 static const char *const lost_keys[] = {
 #define ROW(id, key, text) key,
     SP_LOST(ROW)
 #undef ROW
 };
-
-/* A word of the format: what would end it is escaped. */
-static void put_word(FILE *f, const char *word)
-{
-	if (!word || !*word) {
-		fputs(" -", f);
-		return;
-	}
-	putc(' ', f);
-	if (!strcmp(word, "-")) {
-		fputs("\\055", f);
-		return;
-	}
-	for (const unsigned char *p = (const unsigned char *)word; *p; p++) {
-		if (*p <= ' ' || *p == '\\' || *p == 0x7f)
-			fprintf(f, "\\%03o", *p);
-		else
-			putc(*p, f);
-	}
-}
 
 /* ---- names ---- */
 
@@ -85,21 +62,21 @@ static void put_module(struct sp_recorder *r, const struct sp_frame *f, int *err
 	if (!f->module || !is_new(&r->modules, bias ^ (uintptr_t)f->module_path, err))
 		return;
 	fputs("module", r->pack.text);
-	put_word(r->pack.text, f->module);
-	put_word(r->pack.text, f->module_path);
+	sp_lines_word(r->pack.text, f->module);
+	sp_lines_word(r->pack.text, f->module_path);
 	fprintf(r->pack.text, " 0x%" PRIx64, bias);
-	put_word(r->pack.text, f->build_id);
+	sp_lines_word(r->pack.text, f->build_id);
 	putc('\n', r->pack.text);
 }
 
 static void put_frame(struct sp_recorder *r, const struct sp_frame *f)
 {
 	fprintf(r->pack.text, "frame 0x%" PRIx64, f->address);
-	put_word(r->pack.text, f->function);
+	sp_lines_word(r->pack.text, f->function);
 	fprintf(r->pack.text, " 0x%" PRIx64, f->offset);
-	put_word(r->pack.text, f->module);
+	sp_lines_word(r->pack.text, f->module);
 	if (f->file || f->inlined) {
-		put_word(r->pack.text, f->file);
+		sp_lines_word(r->pack.text, f->file);
 		fprintf(r->pack.text, " %u%s", f->line, f->inlined ? " inlined" : "");
 	}
 	putc('\n', r->pack.text);
@@ -139,17 +116,17 @@ static int put_path(struct sp_recorder *r, const struct sp_view_path *p)
 
 /* ---- blocks ---- */
 
-static void put_block(FILE *f, const struct sp_block *b)
+/* An engine reads blocks while the target goes on: one may be younger than the look. */
+static uint64_t birth_at(const struct sp_block *b, uint64_t now_ns)
 {
-	fprintf(f, "block 0x%" PRIx64 " %" PRIu64 " %" PRIu64, b->addr, b->size, b->birth_ns);
-	if (b->path == SP_NO_PATH)
-		fputs(" -", f);
-	else
-		fprintf(f, " %" PRIu32, b->path);
-	put_word(f, b->fn < SP_NR_FNS ? fn_symbols[b->fn] : NULL);
-	if (b->sampled)
-		fprintf(f, " %u", b->sampled);
-	putc('\n', f);
+	return b->birth_ns < now_ns ? b->birth_ns : now_ns;
+}
+
+static void put_block(FILE *f, const struct sp_block *b, uint64_t now_ns)
+{
+	fprintf(f, "block 0x%" PRIx64 " %" PRIu64 " %" PRIu64, b->addr, b->size, birth_at(b, now_ns));
+	sp_lines_path(f, b->path);
+	sp_lines_fn(f, b->fn, b->sampled);
 }
 
 static bool is_same(const struct sp_block *a, const struct sp_block *b)
@@ -157,24 +134,54 @@ static bool is_same(const struct sp_block *a, const struct sp_block *b)
 	return a->size == b->size && a->birth_ns == b->birth_ns && a->path == b->path && a->sampled == b->sampled;
 }
 
-static void put_changes(FILE *f, const struct sp_vec *before, const struct sp_block *now, size_t nr)
+/* A block of the last view lives no more; is_replaced: at its address is another one. */
+static void put_gone(struct sp_recorder *r, size_t place, const struct sp_block *b, bool is_replaced)
 {
-	size_t i = 0, j = 0;
+	if (!r->has_lists)
+		sp_groups_gone(&r->groups, place);
+	else if (!is_replaced)
+		fprintf(r->pack.text, "gone 0x%" PRIx64 "\n", b->addr);
+}
 
-	while (i < before->nr || j < nr) {
-		const struct sp_block *a = i < before->nr ? sp_vec_at(before, struct sp_block, i) : NULL;
-		const struct sp_block *b = j < nr ? &now[j] : NULL;
-		if (!b || (a && a->addr < b->addr)) {
-			fprintf(f, "gone 0x%" PRIx64 "\n", a->addr);
-			i++;
-			continue;
+static int put_came(struct sp_recorder *r, const struct sp_block *b, uint64_t now_ns)
+{
+	if (!r->has_lists)
+		return sp_groups_came(&r->groups, b, birth_at(b, now_ns));
+	put_block(r->pack.text, b, now_ns);
+	return 0;
+}
+
+/* At the address of one of the last view's stands one of this view's. */
+static int put_both(struct sp_recorder *r, size_t place, const struct sp_block *a, const struct sp_block *b,
+		    uint64_t now_ns)
+{
+	if (is_same(a, b))
+		return r->has_lists ? 0 : sp_groups_stays(&r->groups, place);
+	put_gone(r, place, a, true);
+	return put_came(r, b, now_ns);
+}
+
+static int put_changes(struct sp_recorder *r, const struct sp_view *v)
+{
+	size_t i = 0, j = 0, nr = v->nr_list;
+	int err = 0;
+
+	while ((i < r->last.nr || j < nr) && !err) {
+		const struct sp_block *a = i < r->last.nr ? sp_vec_at(&r->last, struct sp_block, i) : NULL;
+		const struct sp_block *b = j < nr ? &v->list[j] : NULL;
+		if (a && b && a->addr == b->addr) {
+			err = put_both(r, i++, a, b, v->now_ns);
+			j++;
+		} else if (a && (!b || a->addr < b->addr)) {
+			put_gone(r, i++, a, false);
+		} else if (b) {
+			err = put_came(r, b, v->now_ns);
+			j++;
 		}
-		bool is_there = a && a->addr == b->addr;
-		if (!is_there || !is_same(a, b))
-			put_block(f, b);
-		i += is_there;
-		j++;
 	}
+	if (!r->has_lists && !err)
+		sp_groups_put(&r->groups, r->pack.text);
+	return err;
 }
 
 static int keep_blocks(struct sp_recorder *r, const struct sp_view *v)
@@ -197,12 +204,12 @@ static void put_head(struct sp_recorder *r, const struct sp_view *v)
 	FILE *f = r->pack.text;
 	uint64_t time_ns = (uint64_t)v->time.tv_sec * 1000000000u + (uint64_t)v->time.tv_nsec;
 
-	fprintf(f, "seep-replay 2\ntarget %d", (int)v->pid);
-	put_word(f, v->comm);
+	fprintf(f, "seep-replay 3\ntarget %d", (int)v->pid);
+	sp_lines_word(f, v->comm);
 	if (time_ns > v->now_ns)
 		fprintf(f, "\nepoch %" PRIu64, time_ns - v->now_ns);
 	fputs("\nengine", f);
-	put_word(f, v->engine);
+	sp_lines_word(f, v->engine);
 	if (v->scale > 1)
 		fprintf(f, "\nsample %" PRIu64, v->scale);
 	putc('\n', f);
@@ -223,11 +230,30 @@ static void put_exec(struct sp_recorder *r, const struct sp_view *v)
 	if (v->nr_execs != r->nr_execs && r->stats.nr_views) {
 		fputs("exec\n", r->pack.text);
 		sp_vec_clear(&r->last);
+		sp_groups_forget(&r->groups);
 	}
 	r->nr_execs = v->nr_execs;
 }
 
-static int put_view(struct sp_recorder *r, const struct sp_view *v)
+static void put_scan(FILE *f, const struct sp_view *v, const struct sp_leaks_found *scan)
+{
+	fprintf(f, "scan %" PRIu64, scan->sum.pause_ns);
+	for (unsigned i = 0; i < SP_NR_FOUND; i++)
+		fprintf(f, " %" PRIu64 " %" PRIu64, scan->sum.sums[i].bytes, scan->sum.sums[i].blocks);
+	putc('\n', f);
+	for (size_t i = 0; i < v->nr_paths; i++) {
+		uint64_t key = (uint64_t)v->paths[i].sum.path + 1;
+		const uint64_t *bytes = sp_u64map_find(&scan->bytes, key), *blocks = sp_u64map_find(&scan->blocks, key);
+
+		if (!bytes || !blocks)
+			continue;
+		fputs("unreached", f);
+		sp_lines_path(f, v->paths[i].sum.path);
+		fprintf(f, " %" PRIu64 " %" PRIu64 "\n", *bytes, *blocks);
+	}
+}
+
+static int put_view(struct sp_recorder *r, const struct sp_view *v, const struct sp_leaks_found *scan)
 {
 	FILE *f = r->pack.text;
 	int err = 0;
@@ -239,11 +265,14 @@ static int put_view(struct sp_recorder *r, const struct sp_view *v)
 	for (size_t i = 0; i < v->nr_paths && !err; i++)
 		err = put_path(r, &v->paths[i]);
 	fprintf(f, "%s %" PRIu64 "\n", r->stats.nr_views ? "changes" : "snapshot", v->now_ns);
-	put_changes(f, &r->last, v->list, v->nr_list);
+	if (!err)
+		err = put_changes(r, v);
 	for (unsigned i = 0; i < SP_NR_LOST; i++)
 		if (v->lost[i] != r->lost[i])
 			fprintf(f, "lost %s %" PRIu64 "\n", lost_keys[i], v->lost[i]);
 	memcpy(r->lost, v->lost, sizeof(r->lost));
+	if (scan)
+		put_scan(f, v, scan);
 	fputs("complete\n", f);
 	return err;
 }
@@ -267,13 +296,14 @@ static bool is_due(struct sp_recorder *r, const struct sp_view *v)
 	return r->turn++ % r->every == 0 || v->is_last;
 }
 
-int sp_recorder_add(struct sp_recorder *r, const struct sp_view *v, struct sp_why *why)
+int sp_recorder_add(struct sp_recorder *r, const struct sp_view *v, const struct sp_leaks_found *scan,
+		    struct sp_why *why)
 {
-	if (!is_due(r, v)) {
+	if (!is_due(r, v) && !scan) {
 		r->stats.nr_skipped++;
 		return 0;
 	}
-	int err = put_view(r, v);
+	int err = put_view(r, v, scan);
 	ssize_t len = err ? err : sp_pack_measure(&r->pack);
 	if (len < 0)
 		return failed(r, (int)len, why);
@@ -311,6 +341,7 @@ void sp_recorder_free(struct sp_recorder *r)
 		return;
 	sp_pack_done(&r->pack);
 	sp_vec_done(&r->last);
+	sp_groups_done(&r->groups);
 	sp_u64map_done(&r->frames);
 	sp_u64map_done(&r->modules);
 	sp_u64map_done(&r->paths);
@@ -332,6 +363,8 @@ int sp_recorder_open(const struct sp_recorder_options *o, struct sp_recorder **r
 	r->max_bytes = o->max_bytes < SP_RECORDER_MIN_BYTES ? SP_RECORDER_MIN_BYTES : o->max_bytes;
 	r->coarser_at = r->max_bytes / 2;
 	r->every = 1;
+	r->has_lists = o->lists;
+	sp_groups_init(&r->groups, MAX_BLOCKS);
 	sp_vec_init(&r->last, sizeof(struct sp_block), MAX_BLOCKS);
 	sp_u64map_init(&r->frames, MAX_NAMES);
 	sp_u64map_init(&r->modules, MAX_NAMES);

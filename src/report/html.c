@@ -115,6 +115,10 @@ static void put_path(struct sp_jsonw *w, const struct sp_view *v, const struct s
 		if (p->history)
 			put_numbers(w, "history", p->history, v->nr_history);
 	}
+	if (p->unreached.blocks) {
+		sp_jsonw_put_u64(w, "leaked_bytes", p->unreached.bytes);
+		sp_jsonw_put_u64(w, "leaked_blocks", p->unreached.blocks);
+	}
 	sp_jsonw_key(w, "frames");
 	sp_jsonw_array(w);
 	for (unsigned i = 0; i < p->nr_frames; i++)
@@ -169,6 +173,7 @@ static int put_notes(struct sp_jsonw *w, const struct sp_view *v)
 
 	if (!f)
 		return -ENOMEM;
+	sp_report_found(&out, v);
 	sp_report_sampled(&out, v, "");
 	sp_report_suppressed(&out, v);
 	sp_report_lost(&out, v, "", "; ");

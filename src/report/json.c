@@ -44,6 +44,31 @@ static void put_sum(struct sp_jsonw *w, const struct sp_view *v, const struct sp
 	sp_jsonw_end(w);
 }
 
+static void put_found(struct sp_jsonw *w, const char *key, const struct sp_found_sum *sum)
+{
+	sp_jsonw_key(w, key);
+	sp_jsonw_object(w);
+	sp_jsonw_put_u64(w, "bytes", sum->bytes);
+	sp_jsonw_put_u64(w, "blocks", sum->blocks);
+	sp_jsonw_end(w);
+}
+
+/* What the last scan of a recording said. */
+static void put_scan(struct sp_jsonw *w, const struct sp_view *v)
+{
+	if (!v->has_found)
+		return;
+	sp_jsonw_key(w, "scan");
+	sp_jsonw_object(w);
+	sp_jsonw_put_u64(w, "age_ms", age_ms(v, v->found.now_ns));
+	sp_jsonw_key(w, "pause_ms");
+	sp_jsonw_fixed(w, (double)v->found.pause_ns / NS_PER_MS, 3);
+	put_found(w, "leaked", &v->found.sums[SP_FOUND_LEAKED]);
+	put_found(w, "indirect", &v->found.sums[SP_FOUND_INDIRECT]);
+	put_found(w, "possible", &v->found.sums[SP_FOUND_POSSIBLE]);
+	sp_jsonw_end(w);
+}
+
 static void put_path(struct sp_jsonw *w, const struct sp_view *v, const struct sp_view_path *p, bool show_list)
 {
 	sp_jsonw_object(w);
@@ -54,6 +79,8 @@ static void put_path(struct sp_jsonw *w, const struct sp_view *v, const struct s
 	put_sum(w, v, &p->sum);
 	if (v->has_resident)
 		sp_jsonw_put_u64(w, "resident", p->resident_bytes);
+	if (v->has_found)
+		put_found(w, "leaked", &p->unreached);
 	sp_jsonw_key(w, "frames");
 	sp_jsonw_array(w);
 	for (unsigned i = 0; i < p->nr_frames; i++)
@@ -85,6 +112,7 @@ static void put_head(struct sp_jsonw *w, const struct sp_view *v)
 	sp_jsonw_put_known_u64(w, "max_size", v->filter.max_size, v->filter.max_size);
 	sp_jsonw_end(w);
 	sp_report_json_totals(w, v);
+	put_scan(w, v);
 	if (!v->is_growth)
 		return;
 	sp_jsonw_key(w, "growth");

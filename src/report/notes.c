@@ -110,3 +110,33 @@ void sp_report_suppressed(struct sp_out *out, const struct sp_view *v)
 			      sp_text_bytes(bytes, sizeof(bytes), v->suppressed_bytes), v->suppressed_blocks,
 			      v->suppressed_blocks == 1 ? "" : "s");
 }
+
+static void put_found(struct sp_out *out, const struct sp_found_sum *sum, const char *before, const char *after)
+{
+	char bytes[16];
+
+	if (sum->blocks)
+		sp_out_printf(out, "%s%s in %" PRIu64 " block%s%s", before,
+			      sp_text_bytes(bytes, sizeof(bytes), sum->bytes), sum->blocks, sum->blocks == 1 ? "" : "s",
+			      after);
+}
+
+void sp_report_found(struct sp_out *out, const struct sp_view *v)
+{
+	const struct sp_found_sum *sums = v->found.sums;
+	uint64_t ago = v->now_ns > v->found.now_ns ? v->now_ns - v->found.now_ns : 0;
+	char span[16];
+
+	if (!v->has_found)
+		return;
+	if (ago)
+		sp_out_printf(out, "scanned %s before: ", sp_text_duration(span, sizeof(span), ago));
+	else
+		sp_out_puts(out, "scanned: ");
+	if (!sums[SP_FOUND_LEAKED].blocks)
+		sp_out_puts(out, "nothing leaked");
+	put_found(out, &sums[SP_FOUND_LEAKED], "", " leaked");
+	put_found(out, &sums[SP_FOUND_INDIRECT], ", ", " that only they lead to");
+	put_found(out, &sums[SP_FOUND_POSSIBLE], ", ", " possibly leaked");
+	sp_out_puts(out, ", those from before the watch too\n");
+}

@@ -12,6 +12,9 @@
 const char *sp_report_time(char buf[SP_CLOCK_SIZE], const struct timespec *t, const struct sp_report_options *o);
 const char *sp_report_clock(char buf[SP_CLOCK_SIZE], const struct sp_view *v, const struct sp_report_options *o);
 
+/* Of a recording with scans: how long before this look the last one was, and what it found; else nothing. */
+void sp_report_found(struct sp_out *out, const struct sp_view *v);
+
 /* What a sampled report says of itself; nothing for an exact one. */
 void sp_report_sampled(struct sp_out *out, const struct sp_view *v, const char *indent);
 

@@ -69,6 +69,20 @@ static void put_survival(struct sp_page *p, const struct sp_view_path *path)
 	sp_out_puts(&p->out, "\n");
 }
 
+static void put_unreached(struct sp_page *p, const struct sp_view_path *path)
+{
+	char bytes[16], text[80];
+
+	if (!path->unreached.blocks)
+		return;
+	snprintf(text, sizeof(text), "leaked: nothing points to %s in %" PRIu64 " block%s",
+		 sp_text_bytes(bytes, sizeof(bytes), path->unreached.bytes), path->unreached.blocks,
+		 sp_plural(path->unreached.blocks));
+	sp_out_pad(&p->out, p->indent);
+	sp_page_put(p, SP_PAINT_GROWS, text);
+	sp_out_puts(&p->out, " any more\n");
+}
+
 /* What a path brings to the process itself. */
 static void put_pages(struct sp_page *p, const struct sp_view_path *path)
 {
@@ -101,6 +115,7 @@ static void put_sum(struct sp_page *p, size_t rank, const struct sp_view_path *p
 	put_growth(p, s->growth_bytes);
 	sp_out_puts(&p->out, "\n");
 	put_survival(p, path);
+	put_unreached(p, path);
 }
 
 /* ---- blocks ---- */

@@ -37,14 +37,6 @@ bool sp_scan_has_leak(const struct sp_scan *s)
 	return s->sums[SP_HEAP_LEAKED].blocks || s->sums[SP_HEAP_INDIRECT].blocks;
 }
 
-bool sp_scan_is_blind(const struct sp_scan *s)
-{
-	for (unsigned i = 0; i < s->nr_models; i++)
-		if (s->models[i].nr_regions)
-			return false;
-	return true;
-}
-
 /* ---- the sentence ---- */
 
 static void put_amount(struct sp_page *p, const struct sp_scan_sum *sum)

@@ -36,7 +36,4 @@ const char *sp_report_class(enum sp_heap_class c);
 /* True when something is leaked: exit status 1. */
 bool sp_scan_has_leak(const struct sp_scan *s);
 
-/* True when the answer "nothing" would be worth nothing: no model knows the heap, or all of it was given up. */
-bool sp_scan_is_blind(const struct sp_scan *s);
-
 #endif

@@ -85,6 +85,7 @@ static void put_rest(struct sp_page *p)
 /* The last lines: what stands between the numbers above and the truth. */
 static void put_notes(struct sp_page *p)
 {
+	sp_report_found(&p->out, p->v);
 	sp_report_sampled(&p->out, p->v, "");
 	if (p->v->scale > 1 && p->v->nr_paths)
 		sp_out_puts(&p->out, "         +- is the standard error when the blocks of a path are of one size\n");

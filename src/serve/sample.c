@@ -114,7 +114,7 @@ static uint64_t leaked(const struct sp_u64map *map, uint32_t path)
 	return found ? *found : 0;
 }
 
-static void add_path(struct group *g, const struct sp_view_path *p, const struct sp_sample_leaks *leaks)
+static void add_path(struct group *g, const struct sp_view_path *p, const struct sp_leaks_found *leaks)
 {
 	bool grows = p->verdict.class == SP_CLASS_GROWING;
 
@@ -145,7 +145,7 @@ static int by_badness(const void *a, const void *b)
 }
 
 /* All paths of the view by name, the worst first. -ENOMEM. */
-static int group_paths(const struct sp_view *v, const struct sp_sample_leaks *leaks, struct sp_vec *ret)
+static int group_paths(const struct sp_view *v, const struct sp_leaks_found *leaks, struct sp_vec *ret)
 {
 	struct sp_u64map index;
 	int err = 0;
@@ -191,7 +191,7 @@ static void take_numbers(struct sp_sample *s, const struct sp_view *v)
 	memcpy(s->lost, v->lost, sizeof(s->lost));
 }
 
-struct sp_sample *sp_sample_make(const struct sp_view *v, unsigned top, const struct sp_sample_leaks *leaks)
+struct sp_sample *sp_sample_make(const struct sp_view *v, unsigned top, const struct sp_leaks_found *leaks)
 {
 	struct sp_sample *s = NULL;
 	struct sp_vec groups;

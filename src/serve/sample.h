@@ -3,7 +3,7 @@
 #ifndef SEEP_SERVE_SAMPLE_H
 #define SEEP_SERVE_SAMPLE_H
 
-#include "session/session.h"
+#include "session/leaks.h"
 
 struct sp_sample_path {
 	uint64_t id; /* hash of its frames' names: the same for the same code in another run, and another process */
@@ -37,16 +37,11 @@ struct sp_sample {
 	struct sp_sample_path paths[];
 };
 
-/* Blocks of a path that a scan found lost, by id of the path + 1. */
-struct sp_sample_leaks {
-	struct sp_u64map bytes, blocks;
-};
-
 /*
  * Of a view with every path and verdicts. `top` paths: those that leak, then those that grow, then the biggest; paths
  * of the same names count as one. `leaks` may be NULL. What no view knows is left 0. free() it. NULL: no memory.
  */
-struct sp_sample *sp_sample_make(const struct sp_view *v, unsigned top, const struct sp_sample_leaks *leaks);
+struct sp_sample *sp_sample_make(const struct sp_view *v, unsigned top, const struct sp_leaks_found *leaks);
 
 size_t sp_sample_size(uint64_t nr_paths);
 

@@ -13,7 +13,6 @@
 #include "proc/system.h"
 #include "report/report.h"
 #include "serve/channel.h"
-#include "serve/leaks.h"
 #include "serve/sample.h"
 
 struct worker {
@@ -65,6 +64,19 @@ static void add_surroundings(struct worker *w, struct sp_sample *s)
 		s->own_bytes = (uint64_t)usage.ru_maxrss * 1024;
 }
 
+static void add_leaks(const struct sp_leaks *l, struct sp_sample *s)
+{
+	const struct sp_leaks_found *f = sp_leaks_found(l);
+
+	s->scans = sp_leaks_nr_scans(l);
+	s->has_leaked = f != NULL;
+	if (!f)
+		return;
+	s->leaked_bytes = f->sum.sums[SP_FOUND_LEAKED].bytes + f->sum.sums[SP_FOUND_INDIRECT].bytes;
+	s->leaked_blocks = f->sum.sums[SP_FOUND_LEAKED].blocks + f->sum.sums[SP_FOUND_INDIRECT].blocks;
+	s->scan_pause_ns = f->sum.pause_ns;
+}
+
 static int send_file(struct worker *w, FILE *f, struct sp_message *m)
 {
 	long size = fflush(f) ? -1 : ftell(f);
@@ -77,14 +89,14 @@ static int send_file(struct worker *w, FILE *f, struct sp_message *m)
 
 static int send_sample(struct worker *w, const struct sp_view *v)
 {
-	sp_autofree struct sp_sample *s = sp_sample_make(v, w->c->o->top, w->leaks ? sp_leaks_by_path(w->leaks) : NULL);
+	sp_autofree struct sp_sample *s = sp_sample_make(v, w->c->o->top, w->leaks ? sp_leaks_found(w->leaks) : NULL);
 	sp_autofclose FILE *f = NULL;
 	struct sp_message m = {.kind = SP_MESSAGE_SAMPLE};
 
 	if (!s || sp_memory_file("seep-sample", &f) < 0)
 		return 0;
 	if (w->leaks)
-		sp_leaks_fill(w->leaks, s);
+		add_leaks(w->leaks, s);
 	add_surroundings(w, s);
 	(void)!fwrite(s, sp_sample_size(s->nr_paths), 1, f); /* a size that does not fit is refused at the other end */
 	return send_file(w, f, &m);
@@ -123,7 +135,7 @@ static int on_report(const struct sp_view *v, void *arg)
 	if (v->is_again)
 		return send_reports(w, v);
 	if (w->leaks && !v->is_last)
-		sp_leaks_look(w->leaks, v);
+		(void)sp_leaks_look(w->leaks, v);
 	return send_sample(w, v);
 }
 

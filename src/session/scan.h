@@ -82,6 +82,15 @@ sp_must_check int sp_scan_run(const struct sp_scan_options *o, sp_scan_notice_fn
 			      struct sp_scan_store **ret_store, struct sp_scan *ret, struct sp_why *why);
 void sp_scan_free(struct sp_scan_store *s); /* NULL is fine */
 
+/* True when the answer "nothing" would be worth nothing: no model knows the heap, or all of it was given up. */
+static inline bool sp_scan_is_blind(const struct sp_scan *s)
+{
+	for (unsigned i = 0; i < s->nr_models; i++)
+		if (s->models[i].nr_regions)
+			return false;
+	return true;
+}
+
 /*
  * ---- what it is made of, for whoever has something to do between two looks ----
  *

@@ -45,11 +45,21 @@ static void complete_view(struct sp_session *s, struct sp_view *v)
 	v->sample_bytes = s->stats.sample_bytes;
 }
 
+/* Lists were asked for that a recording does not hold. */
+static int refuse_lists(struct sp_session *s)
+{
+	(void)sp_why_set(s->why, SP_FAULT_USAGE, ENODATA, "the recording holds no lists of blocks");
+	sp_why_hint(s->why, "leave the list out, or record with seep record --blocks");
+	return -ENODATA;
+}
+
 static int make_view(struct sp_session *s, struct sp_view_store **ret_store, struct sp_view *ret)
 {
 	int r;
 
 	s->ops->stats(s->engine, &s->stats);
+	if (s->stats.has_no_lists && s->o->list != SP_LIST_NONE)
+		return refuse_lists(s);
 	if (s->own_symbolizer) /* what came since the engine last looked: a plugin loaded a moment ago */
 		sp_symbolizer_refresh(s->own_symbolizer, sp_ledger_now_ns(s->ledger));
 	r = sp_view_make(s->ledger, s->symbolizer, s->o, s->stats.scale, ret_store, ret);

@@ -29,10 +29,11 @@ struct sp_view_path {
 	unsigned nr_frames;
 	const struct sp_block *list; /* its blocks, address order; NULL unless asked for */
 	size_t nr_list;
-	bool is_faults;            /* pages that were faulted in, no blocks; only with view.is_growth */
-	uint64_t resident_bytes;   /* of sum.bytes, in physical memory; only with view.has_resident */
-	struct sp_verdict verdict; /* of its blocks of any age and size; only with view.has_verdicts */
-	const uint64_t *history;   /* view.nr_history values: its bytes at view.history_ns[]; NULL: not kept */
+	bool is_faults;                /* pages that were faulted in, no blocks; only with view.is_growth */
+	uint64_t resident_bytes;       /* of sum.bytes, in physical memory; only with view.has_resident */
+	struct sp_found_sum unreached; /* of its recorded blocks, by the last scan; only with view.has_found */
+	struct sp_verdict verdict;     /* of its blocks of any age and size; only with view.has_verdicts */
+	const uint64_t *history;       /* view.nr_history values: its bytes at view.history_ns[]; NULL: not kept */
 };
 
 struct sp_view {
@@ -63,6 +64,8 @@ struct sp_view {
 	bool has_resident;              /* asked for, and the target was there to tell */
 	uint64_t resident_bytes;        /* of total_bytes */
 	const struct sp_path_sum *sums; /* of all total_paths under the filter, in the order of paths[] */
+	bool has_found;                 /* a recording, and there was a scan until now */
+	struct sp_found_all found;      /* what it said */
 	bool has_verdicts;              /* asked for; then also the history of all blocks, of any age and size: */
 	unsigned nr_history;            /* at most SP_HISTORY_POINTS */
 	uint64_t history_ns[SP_HISTORY_POINTS], history_bytes[SP_HISTORY_POINTS];

@@ -377,6 +377,18 @@ int sp_view_add_resident(struct sp_view *v, const struct sp_view_store *store, c
 
 /* ---- the whole ---- */
 
+static void take_found(struct sp_view_store *store, const struct sp_ledger *l, struct sp_view *v)
+{
+	const struct sp_found_all *found = sp_ledger_found(l);
+
+	if (!found)
+		return;
+	v->has_found = true;
+	v->found = *found;
+	for (size_t i = 0; i < v->nr_paths; i++)
+		store->paths[i].unreached = sp_ledger_unreached(l, store->paths[i].sum.path);
+}
+
 static int fill(struct sp_view_store *store, const struct sp_ledger *l, struct sp_symbolizer *s,
 		const struct sp_session_options *o, struct sp_view *v)
 {
@@ -388,6 +400,7 @@ static int fill(struct sp_view_store *store, const struct sp_ledger *l, struct s
 		r = suppress(store, l, o, v);
 	if (!r && o->list != SP_LIST_NONE)
 		r = take_blocks(store, l, o, v);
+	take_found(store, l, v);
 	for (unsigned i = 0; i < SP_NR_LOST; i++)
 		v->lost[i] = sp_ledger_lost(l, (enum sp_lost_id)i);
 	if (s)

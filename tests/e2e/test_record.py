@@ -3,10 +3,11 @@
 import contextlib
 import json
 import os
+import re
 import signal
 
 from harness import check, check_equal, find_program, test, wait_until
-from tool import Tool, engine_args, find_through, totals, victim
+from tool import Tool, engine_args, find_through, listed_blocks, totals, victim
 
 
 def record(env, v, path, *args):
@@ -56,3 +57,34 @@ def a_full_disk_ends_a_recording_and_what_it_holds_is_good(env):
     check_equal(t.wait(), 3, f"status of {t.describe()}")
     check("No space left" in t.stderr, f"the reason: {t.stderr}")
     check_equal(totals(find_through(report(env, path)[0], "chain01")), (500, 5), "what the file holds")
+
+
+@test(engines=["bpf", "agent"])
+def a_recording_tells_how_each_path_went_and_what_is_leaked(env):
+    """Without addresses, unless they are asked for."""
+    v, plain, lists = victim(env, "deep20"), os.path.join(env.tmp, "plain.seep"), os.path.join(env.tmp, "lists.seep")
+    t = record(env, v, plain, "--scan", "1h").wait_attached()
+    for _ in range(3):
+        v.command("go 100 5")
+        before = size_of(plain)
+        wait_until(lambda: size_of(plain) > before, "one more look")
+    t.interrupt()
+    last, said = report(env, plain)
+    check_equal(said, "", "what is said of it")
+    path = find_through(last, "chain01")
+    check_equal(totals(path), (1500, 15), "what the file holds")
+    leaked = path[0]["leaked"]  # what an old word on the stack points to is not
+    check(12 <= leaked["blocks"] <= 15 and leaked["bytes"] == 100 * leaked["blocks"], f"what the scan found: {leaked}")
+    check(last["scan"]["leaked"]["blocks"] >= leaked["blocks"], f"what it found in all: {last['scan']}")
+    html = env.run([env.path("seep"), "report", "--older", "0", "--format", "html", plain])
+    data = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)[1])
+    shown = next(p for p in data["paths"] if p["blocks"] == 15)
+    check_equal((shown["class"], shown["history"] == sorted(shown["history"]), {500, 1000, 1500} & set(shown["history"])),
+                ("leaked", True, {500, 1000, 1500}), f"how it went: {shown['history']}")
+    refused = env.start(Tool, [env.path("seep"), "report", "--list", plain])
+    check_equal((refused.wait(), "--blocks" in refused.stderr), (2, True), f"lists of a file without: {refused.stderr}")
+    t = record(env, v, lists, "--blocks").wait_attached()
+    truth = v.command("go 100 5")
+    t.interrupt()
+    listed = json.loads(env.run([env.path("seep"), "report", "--json", "--older", "0", "--top", "0", "--list", lists]))
+    check(truth.blocks.keys() <= listed_blocks(listed).keys() and len(listed_blocks(listed)) >= 5, "the addresses")

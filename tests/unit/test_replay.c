@@ -311,7 +311,8 @@ static const struct {
 } broken[] = {
     {"!", "1: not a recording: the first line is not `seep-replay 1`"},
     {"!\nseep-replay 1\nend\n", "2: not a recording: the first line is not `seep-replay 1`"},
-    {"!seep-replay 3\n", "1: version 3 of the format is not known here"},
+    {"!seep-replay 4\n", "1: version 4 of the format is not known here"},
+    {"!seep-replay 0\n", "1: version 0 of the format is not known here"},
     {"!\x7f"
      "ELF\x02\x01",
      "1: not a recording: the first line is not `seep-replay 1`"},
@@ -351,6 +352,22 @@ static const struct {
     {"snapshot 5\nblock 0x1 1 1 -\n", "3: wrong number of words for block"},
     {"snapshot 5\nlost nothing 1\n", "3: nothing is not a kind of loss"},
     {"snapshot 5\nlost missed -\n", "3: N is not a number up to 18446744073709551615"},
+    {"group 1 - 8 1 1 malloc\n", "2: group may not stand here"},
+    {"snapshot 5\ngroup x - 8 1 1 malloc\n", "3: ID is not a number up to 4294967295"},
+    {"snapshot 5\ngroup 1 7 8 1 1 malloc\n", "3: no path 7"},
+    {"snapshot 5\ngroup 1 - 8 0 1 malloc\n", "3: a group of no block"},
+    {"snapshot 5\ngroup 1 - 8 268435457 1 malloc\n", "3: COUNT is not a number up to 268435456"},
+    {"snapshot 5\ngroup 1 - 8 1 6 malloc\n", "3: BIRTH is after the snapshot"},
+    {"snapshot 5\ngroup 1 - 8 1 1 free\n", "3: free is no function that allocates"},
+    {"snapshot 5\ngroup 1 - 8 1 1 malloc 32\n", "3: SAMPLED is not a number up to 31"},
+    {"snapshot 5\ngroup 1 - 8 1 1 malloc\ngroup 1 - 9 1 1 malloc\n", "4: group 1 is there already"},
+    {"snapshot 5\nleft 1 0\n", "3: no group 1"},
+    {"snapshot 5\ngroup 1 - 8 2 1 malloc\nleft 1 3\n", "4: group 1 has fewer blocks than 3"},
+    {"snapshot 5\ngroup 1 - 8 2 1 malloc\nsnapshot 6\nleft 1 1\n", "5: no group 1"},
+    {"snapshot 5\ngroup 1 - 8 2 1 malloc\nblock 0x1 1 1 - malloc\n", "4: block and group in one recording"},
+    {"snapshot 5\nblock 0x1 1 1 - malloc\ngroup 1 - 8 2 1 malloc\n", "4: block and group in one recording"},
+    {"!seep-replay 3\nsnapshot 5\nleft 1\n", "3: wrong number of words for left"},
+    {"!seep-replay 3\nsnapshot 5\nblock 0x1 1 1 - free\n", "3: free is no function that allocates"},
     {"end\nend\n", "3: something behind the end"},
     {"end x\n", "2: wrong number of words for end"},
 };
@@ -373,6 +390,45 @@ static void a_broken_line_is_named_by_number_and_its_snapshot_is_not_shown(void 
 		assert_int_equal(why.fault, SP_FAULT_TARGET);
 		sp_ledger_free(l);
 	}
+}
+
+static void hear(const char *text, void *arg)
+{
+	snprintf(arg, 200, "%s", text);
+}
+
+static void what_only_a_newer_seep_knows_is_passed_over_and_said(void **state)
+{
+	static const char text[] = "seep-replay 3\ntarget 7 app of-its-own\nweather fine\nsnapshot 5\n"
+				   "group 1 - 8 3 1 newer_malloc 0 blue\nmood good\nlost patience 3\nend\n";
+	char said[200] = "";
+	struct sp_engine_config c = {.replay_file = file_of(text, sizeof(text) - 1), .say = hear, .say_arg = said};
+	struct sp_ledger *l = ledger_new(0, 0);
+	struct sp_engine *e = NULL;
+
+	(void)state;
+	assert_int_equal(sp_engine_replay.start(&c, &e, NULL), 0);
+	read_ok(e, l);
+	assert_int_equal(ask_path(l, NULL, SP_NO_PATH).bytes, 24);
+	assert_int_equal(e->ops->poll(e, l), SP_NEWS_END);
+	assert_string_equal(said, "the recording says things that this version of seep does not know, 6 times");
+	e->ops->stop(e);
+	sp_ledger_free(l);
+}
+
+static void a_short_line_cannot_make_a_ledger_grow(void **state)
+{
+	static const char text[] = "seep-replay 3\nsnapshot 5\ngroup 1 - 8 268435000 1 malloc\n"
+				   "group 2 - 8 400 1 malloc\nend\n";
+	struct sp_engine *e = start_file(file_of(text, sizeof(text) - 1));
+	struct sp_ledger *l = ledger_new(1000, 0);
+
+	(void)state;
+	read_ok(e, l);
+	assert_int_equal(ask_path(l, NULL, SP_NO_PATH).blocks, 1000);
+	assert_int_equal(sp_ledger_lost(l, SP_LOST_BLOCKS_FULL), 268435400 - 1000);
+	e->ops->stop(e);
+	sp_ledger_free(l);
 }
 
 static void a_fault_takes_only_its_own_snapshot(void **state)
@@ -527,6 +583,8 @@ int main(void)
 	    cmocka_unit_test(losses_sampling_and_the_kernel_come_through),
 	    cmocka_unit_test(the_size_range_and_full_tables_leave_blocks_out),
 	    cmocka_unit_test(a_broken_line_is_named_by_number_and_its_snapshot_is_not_shown),
+	    cmocka_unit_test(what_only_a_newer_seep_knows_is_passed_over_and_said),
+	    cmocka_unit_test(a_short_line_cannot_make_a_ledger_grow),
 	    cmocka_unit_test(a_fault_takes_only_its_own_snapshot),
 	    cmocka_unit_test(lines_words_and_bytes_are_bounded),
 	    cmocka_unit_test(names_cannot_steer_a_terminal),

@@ -167,7 +167,7 @@ static void make_growing(struct fixture *f)
 
 static void a_sample_has_the_worst_paths_first(void **state)
 {
-	struct sp_sample_leaks leaks;
+	struct sp_leaks_found leaks;
 	struct fixture f;
 
 	(void)state;

@@ -28,37 +28,64 @@ static bool find_fn(const char *symbol, uint16_t *ret)
 	return false;
 }
 
-static int parse_block(struct sp_replay *r, char **w, unsigned nr, struct sp_block *ret, struct sp_why *why)
+int sp_replay_fn(struct sp_replay *r, const char *symbol, uint16_t *ret, struct sp_why *why)
+{
+	if (find_fn(symbol, ret))
+		return 0;
+	if (r->version < SP_REPLAY_LENIENT || *ret != SP_NR_FNS)
+		return sp_replay_bad(&r->in, why, "%.64s is no function that allocates", symbol);
+	r->nr_unknown++;
+	return 0;
+}
+
+int sp_replay_birth(struct sp_replay *r, const char *word, uint64_t *ret, struct sp_why *why)
+{
+	int err = sp_replay_number(r, "BIRTH", word, UINT64_MAX, ret, why);
+
+	if (!err && *ret > r->now_ns)
+		return sp_replay_bad(&r->in, why, "BIRTH is after the snapshot");
+	return err;
+}
+
+int sp_replay_path(struct sp_replay *r, const char *word, uint32_t *ret, struct sp_why *why)
 {
 	uint64_t path = 0, *ledger_id;
+
+	*ret = SP_NO_PATH;
+	if (!sp_replay_known(word))
+		return 0;
+	if (sp_replay_number(r, "PATH", word, UINT32_MAX, &path, why))
+		return -EINVAL;
+	ledger_id = sp_u64map_find(&r->paths, path);
+	if (!ledger_id)
+		return sp_replay_bad(&r->in, why, "no path %s", word);
+	*ret = (uint32_t)*ledger_id;
+	return 0;
+}
+
+int sp_replay_sampled(struct sp_replay *r, const char *word, uint8_t *ret, struct sp_why *why)
+{
+	uint64_t sampled = 0;
+
+	if (sp_replay_number(r, "SAMPLED", word, SP_MAX_SAMPLED, &sampled, why))
+		return -EINVAL;
+	*ret = (uint8_t)sampled;
+	return 0;
+}
+
+static int parse_block(struct sp_replay *r, char **w, unsigned nr, struct sp_block *ret, struct sp_why *why)
+{
 	int err = sp_replay_address(r, "ADDRESS", w[1], &ret->addr, why);
 
 	if (!err)
 		err = sp_replay_number(r, "SIZE", w[2], UINT64_MAX, &ret->size, why);
 	if (!err)
-		err = sp_replay_number(r, "BIRTH", w[3], UINT64_MAX, &ret->birth_ns, why);
-	if (err)
-		return err;
-	if (ret->birth_ns > r->now_ns)
-		return sp_replay_bad(&r->in, why, "BIRTH is after the snapshot");
-	if (!find_fn(w[5], &ret->fn))
-		return sp_replay_bad(&r->in, why, "%.64s is no function that allocates", w[5]);
-	ret->path = SP_NO_PATH;
-	if (nr == 7) {
-		uint64_t sampled = 0;
-		if (sp_replay_number(r, "SAMPLED", w[6], SP_MAX_SAMPLED, &sampled, why))
-			return -EINVAL;
-		ret->sampled = (uint8_t)sampled;
-	}
-	if (!sp_replay_known(w[4]))
-		return 0;
-	if (sp_replay_number(r, "PATH", w[4], UINT32_MAX, &path, why))
-		return -EINVAL;
-	ledger_id = sp_u64map_find(&r->paths, path);
-	if (!ledger_id)
-		return sp_replay_bad(&r->in, why, "no path %s", w[4]);
-	ret->path = (uint32_t)*ledger_id;
-	return 0;
+		err = sp_replay_birth(r, w[3], &ret->birth_ns, why);
+	if (!err)
+		err = sp_replay_path(r, w[4], &ret->path, why);
+	if (!err)
+		err = sp_replay_fn(r, w[5], &ret->fn, why);
+	return err || nr < 7 ? err : sp_replay_sampled(r, w[6], &ret->sampled, why);
 }
 
 int sp_replay_take_block(struct sp_replay *r, char **w, unsigned nr, struct sp_why *why)
@@ -66,6 +93,8 @@ int sp_replay_take_block(struct sp_replay *r, char **w, unsigned nr, struct sp_w
 	struct sp_block b = {0};
 	int err = parse_block(r, w, nr, &b, why);
 
+	if (!err && r->groups.next > 1)
+		err = sp_replay_bad(&r->in, why, "block and group in one recording");
 	if (err)
 		return err;
 	err = sp_replay_live_add(&r->live, &b);
@@ -102,5 +131,8 @@ int sp_replay_take_lost(struct sp_replay *r, char **w, unsigned nr, struct sp_wh
 			return 0;
 		}
 	}
-	return sp_replay_bad(&r->in, why, "%.64s is not a kind of loss", w[1]);
+	if (r->version < SP_REPLAY_LENIENT)
+		return sp_replay_bad(&r->in, why, "%.64s is not a kind of loss", w[1]);
+	r->nr_unknown++;
+	return 0;
 }

@@ -4,6 +4,7 @@
 #define SEEP_ENGINES_REPLAY_IMPL_H
 
 #include "engines/engine.h"
+#include "engines/replay/groups.h"
 #include "engines/replay/lines.h"
 #include "engines/replay/live.h"
 #include "engines/replay/unpack.h"
@@ -28,6 +29,9 @@ struct sp_replay {
 	struct sp_vec modules;    /* struct sp_replay_module */
 	struct sp_u64map paths;   /* the recording's id -> the ledger's */
 	struct sp_replay_live live;
+	struct sp_replay_groups groups; /* instead of `live`, where no addresses were recorded */
+	unsigned version;
+	uint64_t nr_unknown;      /* lines, words and names that a newer seep wrote */
 	struct sp_unpack *unpack; /* NULL: a plain text; belongs to in.file */
 	char comm[64], recorded[16];
 	uint64_t epoch_ns, mean_bytes;
@@ -53,11 +57,22 @@ sp_must_check int sp_replay_any_number(struct sp_replay *r, const char *field, c
 /* err with the place, for what is not the recording's fault. */
 sp_must_check int sp_replay_failed(struct sp_replay *r, int err, const char *what, struct sp_why *why);
 
-/* ---- define.c, blocks.c: one record each; the number of words has been checked ---- */
+/* From this version on what is not known is passed over, and counted. */
+enum { SP_REPLAY_LENIENT = 3 };
+
+/* ---- define.c, blocks.c, group.c, scan.c: one record each; the number of words has been checked ---- */
 typedef int sp_replay_take(struct sp_replay *r, char **words, unsigned nr, struct sp_why *why);
 sp_replay_take sp_replay_take_target, sp_replay_take_sample, sp_replay_take_module, sp_replay_take_frame;
 sp_replay_take sp_replay_take_path, sp_replay_take_block, sp_replay_take_lost, sp_replay_take_gone;
+sp_replay_take sp_replay_take_group, sp_replay_take_left, sp_replay_take_scan, sp_replay_take_unreached;
 sp_replay_take sp_replay_take_epoch, sp_replay_take_engine, sp_replay_take_bytes, sp_replay_take_complete;
+
+/* ---- blocks.c ---- */
+/* Words that `block` and `group` lines have in common. */
+sp_must_check int sp_replay_fn(struct sp_replay *r, const char *symbol, uint16_t *ret, struct sp_why *why);
+sp_must_check int sp_replay_path(struct sp_replay *r, const char *word, uint32_t *ret, struct sp_why *why);
+sp_must_check int sp_replay_birth(struct sp_replay *r, const char *word, uint64_t *ret, struct sp_why *why);
+sp_must_check int sp_replay_sampled(struct sp_replay *r, const char *word, uint8_t *ret, struct sp_why *why);
 
 /* ---- records.c ---- */
 /*

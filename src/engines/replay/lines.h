@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The lines of a recording (doc/replay-format.md) as words. Untrusted text: bounded, unescaped, made printable. */
+/* The lines of a recording (doc/file-format.md) as words. Untrusted text: bounded, unescaped, made printable. */
 #ifndef SEEP_ENGINES_REPLAY_LINES_H
 #define SEEP_ENGINES_REPLAY_LINES_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Which records there are, where each may stand (doc/replay-format.md), and the walk from boundary to boundary. */
+/* Which records there are, where each may stand (doc/file-format.md), and the walk from boundary to boundary. */
 #include <string.h>
 
 #include "engines/replay/impl.h"
@@ -24,6 +24,10 @@ static const struct record {
     {"frame", 5, 8, BETWEEN | INSIDE, SP_REPLAY_NO_BOUNDARY, sp_replay_take_frame},
     {"path", 2, SP_REPLAY_MAX_WORDS, BETWEEN | INSIDE, SP_REPLAY_NO_BOUNDARY, sp_replay_take_path},
     {"block", 6, 7, INSIDE, SP_REPLAY_NO_BOUNDARY, sp_replay_take_block},
+    {"group", 7, 8, INSIDE, SP_REPLAY_NO_BOUNDARY, sp_replay_take_group},
+    {"left", 3, 3, INSIDE, SP_REPLAY_NO_BOUNDARY, sp_replay_take_left},
+    {"scan", 8, 8, INSIDE, SP_REPLAY_NO_BOUNDARY, sp_replay_take_scan},
+    {"unreached", 4, 4, INSIDE, SP_REPLAY_NO_BOUNDARY, sp_replay_take_unreached},
     {"gone", 2, 2, INSIDE, SP_REPLAY_NO_BOUNDARY, sp_replay_take_gone},
     {"lost", 3, 3, INSIDE, SP_REPLAY_NO_BOUNDARY, sp_replay_take_lost},
     {"snapshot", 2, 2, 0, SP_REPLAY_SNAPSHOT, NULL},
@@ -56,6 +60,29 @@ static const struct record *this_record(struct sp_replay *r, struct sp_why *why)
 	return NULL;
 }
 
+/* A newer seep may write kinds of lines, and words at the end of lines, that this one does not know. */
+static bool is_passed_over(struct sp_replay *r)
+{
+	const struct record *rec = r->version >= SP_REPLAY_LENIENT ? find_record(r->in.words[0]) : NULL;
+
+	if (r->version < SP_REPLAY_LENIENT || (rec && r->in.nr_words <= rec->max_words))
+		return false;
+	r->nr_unknown++;
+	if (rec)
+		r->in.nr_words = rec->max_words;
+	return !rec;
+}
+
+static void say_what_is_unknown(const struct sp_replay *r)
+{
+	char text[160];
+
+	snprintf(text, sizeof(text), "the recording says things that this version of seep does not know, %llu times",
+		 (unsigned long long)r->nr_unknown);
+	if (r->nr_unknown && r->say)
+		r->say(text, r->say_arg);
+}
+
 /* `end` has to be the last. */
 static int take_end(struct sp_replay *r, struct sp_why *why)
 {
@@ -64,6 +91,8 @@ static int take_end(struct sp_replay *r, struct sp_why *why)
 	if (!err && r->in.nr_words)
 		err = sp_replay_bad(&r->in, why, "something behind the end");
 	r->ended = !err;
+	if (!err)
+		say_what_is_unknown(r);
 	return err;
 }
 
@@ -76,6 +105,7 @@ static void end_of_what_is_whole(struct sp_replay *r)
 		 (unsigned long long)sp_unpack_cut_bytes(r->unpack));
 	if (r->say)
 		r->say(text, r->say_arg);
+	say_what_is_unknown(r);
 	r->ended = true;
 }
 
@@ -91,6 +121,8 @@ int sp_replay_records(struct sp_replay *r, struct sp_why *why)
 			end_of_what_is_whole(r);
 			return 0;
 		}
+		if (r->in.nr_words && is_passed_over(r))
+			continue;
 		rec = this_record(r, why);
 		if (!rec)
 			return -EINVAL;

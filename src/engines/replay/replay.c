@@ -11,8 +11,9 @@
 #include "engines/engines.h"
 #include "engines/replay/impl.h"
 
-#define MAX_PATHS   ((size_t)1 << 20)
-#define MAX_MODULES 4096
+#define MAX_PATHS      ((size_t)1 << 20)
+#define MAX_MODULES    4096
+#define NEWEST_VERSION 3
 
 static struct sp_replay *replay_of(struct sp_engine *e)
 {
@@ -54,6 +55,7 @@ static void stop(struct sp_engine *e)
 	sp_vec_done(&r->modules);
 	sp_u64map_done(&r->paths);
 	sp_replay_live_done(&r->live);
+	sp_replay_groups_done(&r->groups);
 	sp_symbolizer_close(r->symbolizer);
 	sp_replay_lines_done(&r->in);
 	free(r);
@@ -67,8 +69,10 @@ static int check_version(struct sp_replay *r, struct sp_why *why)
 		return err;
 	if (r->in.nr != 1 || r->in.nr_words != 2 || strcmp(r->in.words[0], "seep-replay") != 0)
 		return sp_replay_bad(&r->in, why, "not a recording: the first line is not `seep-replay 1`");
-	if (strcmp(r->in.words[1], "1") != 0 && strcmp(r->in.words[1], "2") != 0)
+	uint64_t version = 0;
+	if (sp_text_to_u64(r->in.words[1], 1, NEWEST_VERSION, &version))
 		return sp_replay_bad(&r->in, why, "version %.16s of the format is not known here", r->in.words[1]);
+	r->version = (unsigned)version;
 	return 0;
 }
 
@@ -112,6 +116,7 @@ static int start(const struct sp_engine_config *c, struct sp_engine **ret, struc
 	sp_vec_init(&r->modules, sizeof(struct sp_replay_module), MAX_MODULES);
 	sp_u64map_init(&r->paths, MAX_PATHS);
 	sp_replay_live_init(&r->live);
+	sp_replay_groups_init(&r->groups);
 	err = open_recording(r, c->replay_file, why);
 	if (err) {
 		stop(&r->engine);
@@ -119,6 +124,12 @@ static int start(const struct sp_engine_config *c, struct sp_engine **ret, struc
 	}
 	*ret = &r->engine;
 	return 0;
+}
+
+static void forget_blocks(struct sp_replay *r)
+{
+	sp_replay_live_clear(&r->live);
+	sp_replay_groups_clear(&r->groups);
 }
 
 /* To the next snapshot's line, over what stands before it. -ESRCH: none comes. */
@@ -136,7 +147,7 @@ static int go_to_snapshot(struct sp_replay *r, struct sp_why *why)
 			r->in.is_held = false;
 			r->exec_unsaid = true;
 			sp_ledger_clear(r->ledger);
-			sp_replay_live_clear(&r->live);
+			forget_blocks(r);
 			break;
 		case SP_REPLAY_NO_BOUNDARY:
 			break;
@@ -148,17 +159,47 @@ static int go_to_snapshot(struct sp_replay *r, struct sp_why *why)
 	}
 }
 
-static int feed(struct sp_replay *r)
+static bool is_wanted(const struct sp_replay *r, const struct sp_block *b)
+{
+	return b->size >= r->min_size && (!r->max_size || b->size <= r->max_size);
+}
+
+/* A full ledger has counted what it refuses. */
+static int feed_blocks(struct sp_replay *r)
 {
 	int err = 0;
 
-	for (size_t i = 0; i < r->live.blocks.nr && !err; i++) {
+	for (size_t i = 0; i < r->live.blocks.nr && (!err || err == -ENOSPC); i++) {
 		const struct sp_block *b = sp_vec_at(&r->live.blocks, struct sp_block, i);
-		if (b->size < r->min_size || (r->max_size && b->size > r->max_size))
-			continue;
-		err = sp_ledger_block(r->ledger, b);
-		if (err == -ENOSPC) /* a full ledger has counted it */
-			err = 0;
+		if (is_wanted(r, b))
+			err = sp_ledger_block(r->ledger, b);
+	}
+	return err == -ENOSPC ? 0 : err;
+}
+
+/* A short line may stand for a great many blocks: a full ledger is not offered each of them. */
+static int feed_group(struct sp_replay *r, const struct sp_replay_group *g)
+{
+	struct sp_block b = g->first;
+
+	for (uint64_t i = 0; i < g->nr; i++, b.addr++) {
+		int err = sp_ledger_block(r->ledger, &b);
+		if (err == -ENOSPC)
+			sp_ledger_refuse(r->ledger, g->nr - i - 1);
+		if (err)
+			return err == -ENOSPC ? 0 : err;
+	}
+	return 0;
+}
+
+static int feed(struct sp_replay *r)
+{
+	int err = feed_blocks(r);
+
+	for (size_t i = 0; i < r->groups.list.nr && !err; i++) {
+		const struct sp_replay_group *g = sp_vec_at(&r->groups.list, struct sp_replay_group, i);
+		if (is_wanted(r, &g->first))
+			err = feed_group(r, g);
 	}
 	return err;
 }
@@ -175,7 +216,7 @@ static int take_snapshot(struct sp_replay *r, struct sp_why *why)
 	if (err)
 		return sp_why_set(why, SP_FAULT_OURS, -err, "the ledger takes no snapshot: %s", strerror(-err));
 	if (!is_changes)
-		sp_replay_live_clear(&r->live);
+		forget_blocks(r);
 	r->now_ns = time;
 	r->place = SP_REPLAY_IN_SNAPSHOT;
 	err = sp_replay_records(r, why);
@@ -231,7 +272,7 @@ static enum sp_engine_news poll_news(struct sp_engine *e, struct sp_ledger *l)
 	case SP_REPLAY_EXEC:
 		r->in.is_held = false;
 		sp_ledger_clear(l);
-		sp_replay_live_clear(&r->live);
+		forget_blocks(r);
 		return SP_NEWS_EXEC;
 	case SP_REPLAY_END:
 		return SP_NEWS_END;
@@ -266,7 +307,8 @@ static void stats(struct sp_engine *e, struct sp_engine_stats *ret)
 					.nr_modules = (unsigned)r->modules.nr,
 					.sample_bytes = r->mean_bytes,
 					.epoch_ns = r->epoch_ns,
-					.recorded = r->recorded[0] ? r->recorded : NULL};
+					.recorded = r->recorded[0] ? r->recorded : NULL,
+					.has_no_lists = r->groups.next > 1};
 }
 
 const struct sp_engine_ops sp_engine_replay = {

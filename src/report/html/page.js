@@ -3,7 +3,7 @@
 'use strict';
 (() => {
 const DATA = JSON.parse(document.getElementById('data').textContent);
-const FIRST_ROWS = 100, MORE_ROWS = 500, BLOCKS_SHOWN = 1000;
+const FIRST_ROWS = 100, MORE_ROWS = 500, BLOCKS_SHOWN = 1000, PRINTED_STACKS = 20;
 const $ = (id) => document.getElementById(id);
 const root = document.documentElement;
 
@@ -271,6 +271,7 @@ function detail(p) {
     if (f.place) li.append('  ', el('span', f.place, 'place'));
     frames.append(li);
   }
+  if (p.leaked_blocks) td.append(el('p', 'Leaked: nothing points to ' + bytes(p.leaked_bytes) + ' in ' + count(p.leaked_blocks, 'block') + ' any more.'));
   td.append(frames);
   if (p.list) {
     const list = el('ul', null, 'blocks');
@@ -360,6 +361,25 @@ function nextTheme() {
   redraw();
 }
 
+// ---- paper: as wide as a page, light, with the stacks of the first call paths, which nobody can click there ----
+
+let screenTheme = null;
+function beginPrint() {
+  screenTheme = root.dataset.theme || '';
+  root.dataset.theme = 'light';
+  root.classList.add('paper');
+  limit = Math.max(limit, MORE_ROWS);
+  for (const p of found.slice(0, PRINTED_STACKS)) open.add(p);
+  drawRows();
+  redraw();
+}
+
+function endPrint() {
+  if (screenTheme) root.dataset.theme = screenTheme; else delete root.dataset.theme;
+  root.classList.remove('paper');
+  redraw();
+}
+
 function listen() {
   $('theme').addEventListener('click', nextTheme);
   $('search').addEventListener('input', onSearch);
@@ -380,7 +400,8 @@ function listen() {
   let resizing = 0;
   addEventListener('resize', () => { clearTimeout(resizing); resizing = setTimeout(redraw, 150); });
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', redraw);
-  addEventListener('beforeprint', () => { limit = Math.max(limit, MORE_ROWS); drawRows(); });
+  addEventListener('beforeprint', beginPrint);
+  addEventListener('afterprint', endPrint);
 }
 
 fillHead();

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Scans between looks, and what they said of each call path. A scan that fails takes the numbers of the one before. */
-#include "serve/leaks.h"
+#include "session/leaks.h"
 
 #include <errno.h>
-
-#include "report/scan.h"
+#include <time.h>
 
 enum { MAX_PATHS = 1 << 20 };
 
@@ -14,9 +13,9 @@ struct sp_leaks {
 	void *say_arg;
 	uint64_t every_ns, next_ns; /* in the blocks' clock */
 	struct sp_scan_store *half; /* one scan was made, the other follows the next look */
-	struct sp_sample_leaks by_path;
+	struct sp_leaks_found found;
 	bool is_known;
-	uint64_t bytes, blocks, nr_scans, pause_ns;
+	uint64_t nr_scans;
 };
 
 struct sp_leaks *sp_leaks_new(const char *pid, uint64_t every_ns, sp_scan_notice_fn say, void *arg)
@@ -26,8 +25,8 @@ struct sp_leaks *sp_leaks_new(const char *pid, uint64_t every_ns, sp_scan_notice
 	if (!l)
 		return NULL;
 	*l = (struct sp_leaks){.o = {.target = pid}, .say = say, .say_arg = arg, .every_ns = every_ns};
-	sp_u64map_init(&l->by_path.bytes, MAX_PATHS);
-	sp_u64map_init(&l->by_path.blocks, MAX_PATHS);
+	sp_u64map_init(&l->found.bytes, MAX_PATHS);
+	sp_u64map_init(&l->found.blocks, MAX_PATHS);
 	return l;
 }
 
@@ -36,15 +35,15 @@ void sp_leaks_free(struct sp_leaks *l)
 	if (!l)
 		return;
 	sp_scan_free(l->half);
-	sp_u64map_done(&l->by_path.bytes);
-	sp_u64map_done(&l->by_path.blocks);
+	sp_u64map_done(&l->found.bytes);
+	sp_u64map_done(&l->found.blocks);
 	free(l);
 }
 
 static void forget(struct sp_leaks *l)
 {
-	sp_u64map_clear(&l->by_path.bytes);
-	sp_u64map_clear(&l->by_path.blocks);
+	sp_u64map_clear(&l->found.bytes);
+	sp_u64map_clear(&l->found.blocks);
 	l->is_known = false;
 }
 
@@ -58,6 +57,9 @@ static void add(struct sp_u64map *map, uint32_t path, uint64_t n)
 		(void)!sp_u64map_set(map, (uint64_t)path + 1, n); /* no room: the path's own series miss it */
 }
 
+static const enum sp_heap_class kinds[SP_NR_FOUND] = {
+    [SP_FOUND_LEAKED] = SP_HEAP_LEAKED, [SP_FOUND_INDIRECT] = SP_HEAP_INDIRECT, [SP_FOUND_POSSIBLE] = SP_HEAP_POSSIBLE};
+
 static void take(struct sp_leaks *l, const struct sp_view *v, const enum sp_heap_class *classes,
 		 const struct sp_scan *scan)
 {
@@ -65,13 +67,13 @@ static void take(struct sp_leaks *l, const struct sp_view *v, const enum sp_heap
 	for (size_t i = 0; i < v->nr_list; i++) {
 		if (classes[i] != SP_HEAP_LEAKED && classes[i] != SP_HEAP_INDIRECT)
 			continue;
-		add(&l->by_path.bytes, v->list[i].path, v->list[i].size);
-		add(&l->by_path.blocks, v->list[i].path, 1);
+		add(&l->found.bytes, v->list[i].path, v->list[i].size);
+		add(&l->found.blocks, v->list[i].path, 1);
 	}
 	l->is_known = !sp_scan_is_blind(scan);
-	l->pause_ns = scan->pause_ns;
-	l->bytes = scan->sums[SP_HEAP_LEAKED].bytes + scan->sums[SP_HEAP_INDIRECT].bytes;
-	l->blocks = scan->sums[SP_HEAP_LEAKED].blocks + scan->sums[SP_HEAP_INDIRECT].blocks;
+	l->found.sum = (struct sp_found_all){.now_ns = v->now_ns, .pause_ns = scan->pause_ns};
+	for (unsigned i = 0; i < SP_NR_FOUND; i++)
+		l->found.sum.sums[i] = (struct sp_found_sum){scan->sums[kinds[i]].bytes, scan->sums[kinds[i]].blocks};
 	l->nr_scans++;
 }
 
@@ -107,33 +109,49 @@ static int begin(struct sp_leaks *l, struct sp_why *why)
 	return err;
 }
 
-void sp_leaks_look(struct sp_leaks *l, const struct sp_view *v)
+static bool has_failed(struct sp_leaks *l, int err, const struct sp_why *why)
+{
+	if (!err)
+		return false;
+	forget(l);
+	l->say(sp_why_is_set(why) ? why->what : "the scan failed: no memory", l->say_arg);
+	return true;
+}
+
+bool sp_leaks_look(struct sp_leaks *l, const struct sp_view *v)
 {
 	struct sp_why why = {0};
+	bool is_second = l->half != NULL;
 	int err = 0;
 
-	if (l->half)
+	if (is_second)
 		err = conclude(l, v, &why);
 	else if (v->now_ns >= l->next_ns) {
 		err = begin(l, &why);
 		l->next_ns = v->now_ns + l->every_ns;
 	}
+	return !has_failed(l, err, &why) && is_second;
+}
+
+bool sp_leaks_look_last(struct sp_leaks *l, const struct sp_view *v)
+{
+	const struct timespec gap = {.tv_nsec = SP_SCAN_GAP_NS};
+	struct sp_why why = {0};
+	int err = l->half ? 0 : begin(l, &why);
+
 	if (!err)
-		return;
-	forget(l);
-	l->say(sp_why_is_set(&why) ? why.what : "the scan failed: no memory", l->say_arg);
+		nanosleep(&gap, NULL);
+	if (!err)
+		err = conclude(l, v, &why);
+	return !has_failed(l, err, &why);
 }
 
-void sp_leaks_fill(const struct sp_leaks *l, struct sp_sample *s)
+const struct sp_leaks_found *sp_leaks_found(const struct sp_leaks *l)
 {
-	s->has_leaked = l->is_known;
-	s->leaked_bytes = l->bytes;
-	s->leaked_blocks = l->blocks;
-	s->scans = l->nr_scans;
-	s->scan_pause_ns = l->pause_ns;
+	return l->is_known ? &l->found : NULL;
 }
 
-const struct sp_sample_leaks *sp_leaks_by_path(const struct sp_leaks *l)
+uint64_t sp_leaks_nr_scans(const struct sp_leaks *l)
 {
-	return l->is_known ? &l->by_path : NULL;
+	return l->nr_scans;
 }
