@@ -118,28 +118,3 @@ def hostile_names_are_text_in_a_page(env):
     seen = browse(env, report(env, path, "--format", "html"), "__proto__")
     check_equal((seen["owned"], seen["title"], seen["scripts"]), (0, "<b>x (pid 77)", 5), "scripts run, title, scripts")
     check("window.owned=1</script>" in seen["detail"], seen["detail"])
-
-
-def folded_sum(text):
-    return sum(int(line.rsplit(" ", 1)[1]) for line in text.splitlines())
-
-
-@test(per_engine=False)
-def one_recording_has_the_same_totals_in_every_format(env):
-    totals = json.loads(report(env, RECORDING, "--json", "--top", "0"))
-    bytes_, blocks = totals["totals"]["bytes"], totals["totals"]["blocks"]
-    check_equal(sum(p["bytes"] for p in totals["paths"]), bytes_, "json: sum of the paths")
-    check_equal(folded_sum(report(env, RECORDING, "--format", "folded")), bytes_, "folded: sum of the lines")
-    page = report(env, RECORDING, "--format", "html")
-    data = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)[1])
-    check_equal((sum(p["bytes"] for p in data["paths"]), sum(p["blocks"] for p in data["paths"])), (bytes_, blocks), "html")
-    check_equal(data["history"][-1], bytes_, "html: the last point over time")
-    text = report(env, RECORDING, "--format", "memleak", "--top", "0")
-    sums = re.findall(r"^\t(\d+) bytes in (\d+) allocations", text, re.MULTILINE)
-    check_equal((sum(int(b) for b, _ in sums), sum(int(n) for _, n in sums)), (bytes_, blocks), "memleak")
-    go = find_program("go")
-    if go:
-        out = os.path.join(env.tmp, "profile")
-        env.run([find_program("sh"), "-c", f"{env.path('seep')} report --older 0 --format pprof {RECORDING} >{out}"])
-        top = env.run([go, "tool", "pprof", "-top", "-unit=b", out], env={**os.environ, "HOME": env.tmp})
-        check(re.search(rf"of {bytes_}B total", top), f"pprof: {top}")
