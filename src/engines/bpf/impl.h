@@ -251,6 +251,30 @@ bool sp_bpf_tables_look(struct sp_bpf_tables *t, struct sp_proc *p);
 /* Is it time to look? */
 bool sp_bpf_tables_is_look_due(const struct sp_bpf_tables *t);
 
+/* ---- the kernel's types, cut down (types.c) ---- */
+
+struct btf;
+struct bpf_object;
+
+/*
+ * Of the kernel's types (data: as in /sys/kernel/btf/vmlinux) the structs that `ours` names, too, with all members: what
+ * libbpf needs to relocate. *ret is the caller's (btf__free). -EINVAL: not understood. -ENOMEM, -ENOSPC.
+ */
+sp_must_check int sp_bpf_types_cut(const void *data, size_t size, const struct btf *ours, struct btf **ret);
+
+/* A file in memory with them, for bpf_object_open_opts.btf_custom_path. */
+struct sp_bpf_types {
+	int fd;
+	char path[32];
+};
+
+/* Opens an empty one. Where that fails the path is NULL: libbpf reads the kernel's types itself. */
+void sp_bpf_types_open(struct sp_bpf_types *t);
+const char *sp_bpf_types_path(const struct sp_bpf_types *t);
+/* Between opening the object and loading it. Whatever cannot be cut is given whole. -errno. */
+sp_must_check int sp_bpf_types_fill(struct sp_bpf_types *t, const struct bpf_object *o);
+void sp_bpf_types_close(struct sp_bpf_types *t);
+
 /* ---- small things (common.c) ---- */
 
 /* Hits of a program that the kernel skipped. */

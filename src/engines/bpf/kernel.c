@@ -60,15 +60,21 @@ static int size_maps(struct kernel *k, const struct sp_engine_config *c)
 
 static int start(struct kernel *k, const struct sp_engine_config *c, struct sp_why *why)
 {
+	sp_cleanup(sp_bpf_types_close) struct sp_bpf_types types;
+	LIBBPF_OPTS(bpf_object_open_opts, opts);
 	int err;
 
 	libbpf_set_print(NULL);
-	k->skel = sp_kernel_bpf__open();
+	sp_bpf_types_open(&types);
+	opts.btf_custom_path = sp_bpf_types_path(&types);
+	k->skel = sp_kernel_bpf__open_opts(&opts);
 	if (!k->skel)
 		return sp_bpf_explain(-errno, "open the BPF programs", why);
 	configure(k, c);
 	choose_programs(k->skel, c->percpu);
-	err = size_maps(k, c);
+	err = sp_bpf_types_fill(&types, k->skel->obj);
+	if (!err)
+		err = size_maps(k, c);
 	if (!err)
 		err = sp_kernel_bpf__load(k->skel);
 	if (err)

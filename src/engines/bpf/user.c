@@ -208,14 +208,20 @@ static int fill_tables(struct user *u)
 
 static int load(struct user *u, struct sp_why *why)
 {
+	sp_cleanup(sp_bpf_types_close) struct sp_bpf_types types;
+	LIBBPF_OPTS(bpf_object_open_opts, opts);
 	int err;
 
 	libbpf_set_print(NULL);
-	u->skel = sp_user_bpf__open();
+	sp_bpf_types_open(&types);
+	opts.btf_custom_path = sp_bpf_types_path(&types);
+	u->skel = sp_user_bpf__open_opts(&opts);
 	if (!u->skel)
 		return sp_bpf_explain(-errno, "open the BPF programs", why);
 	configure(u);
-	err = size_maps(u);
+	err = sp_bpf_types_fill(&types, u->skel->obj);
+	if (!err)
+		err = size_maps(u); /* which waits for the table of blocks */
 	if (!err)
 		err = sp_user_bpf__load(u->skel);
 	if (err)
