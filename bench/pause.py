@@ -2,11 +2,13 @@
 """How long a target stands still while hooks go into it and out of it: a part of bench/run."""
 import os
 import re
+import signal
 import statistics
 import subprocess
 
 THREADS = (1, 10, 200)
 ROUNDS = 10  # in and out, for each cycle of bench/run
+SECONDS = 120  # for all rounds of one row
 
 METHOD = """
 A pause is the time from the first thread's interruption to the last one's resumption, taken by the injector itself (tests/harm/drill),
@@ -31,11 +33,17 @@ class Host:
 
 def pauses(build, pid, rounds):
     """Milliseconds of each attach and of each detach; or the reason why there are none."""
-    ran = subprocess.run([os.path.join(build, "tests/harm/drill"), "cycle", str(pid), str(rounds), "--max-pause", "5000"],
-                         capture_output=True, text=True, timeout=300, check=False)
-    if ran.returncode:
-        return None, ran.stdout.strip().splitlines()[-1]
-    return [[int(us) / 1000 for us in re.findall(rf"^{word} .*pause_us (\d+)", ran.stdout, re.M)] for word in ("in", "out")], ""
+    drill = subprocess.Popen([os.path.join(build, "tests/harm/drill"), "cycle", str(pid), str(rounds), "--max-pause", "5000"],
+                             stdout=subprocess.PIPE, text=True)
+    try:
+        text, _ = drill.communicate(timeout=SECONDS)
+    except subprocess.TimeoutExpired:  # fewer rounds then
+        drill.send_signal(signal.SIGTERM)
+        text, _ = drill.communicate()
+    got = [[int(us) / 1000 for us in re.findall(rf"^{word} .*pause_us (\d+)", text, re.M)] for word in ("in", "out")]
+    if not all(got):
+        return None, (text.strip().splitlines() or ["says nothing"])[-1]
+    return got, ""
 
 
 def cell(values):
