@@ -7,7 +7,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/memfd.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
 
 #include "proc/keyed.h"
@@ -265,6 +268,26 @@ const char *sp_proc_tid_comm(struct sp_proc *p, pid_t tid, char *buf, size_t siz
 
 /* ---- file systems in memory ---- */
 
+/*
+ * Huge pages without a name are files on mounts of the kernel's own, one for each size of page. Which devices those
+ * have is seen from a file of ours; one without content takes no page.
+ */
+static int add_huge_devices(struct sp_vec *ret)
+{
+	static const unsigned sizes[] = {0, MFD_HUGE_2MB, MFD_HUGE_1GB}; /* 0: the machine's default */
+	int rc = 0;
+
+	for (size_t i = 0; i < SP_ARRAY_SIZE(sizes) && rc == 0; i++) {
+		struct stat st;
+		sp_autoclose int fd = memfd_create("seep", MFD_CLOEXEC | MFD_HUGETLB | sizes[i]);
+
+		if (fd < 0 || fstat(fd, &st) < 0)
+			continue;
+		rc = sp_vec_push(ret, &(uint64_t){st.st_dev});
+	}
+	return rc;
+}
+
 int sp_proc_memory_devices(struct sp_proc *p, struct sp_vec *ret)
 {
 	const struct sp_process process = {.pid = p->pid, .dirfd = p->dirfd};
@@ -282,5 +305,7 @@ int sp_proc_memory_devices(struct sp_proc *p, struct sp_vec *ret)
 			rc = sp_vec_push(ret, &m->dev);
 	}
 	sp_mounts_done(&mounts);
+	if (rc == 0)
+		rc = add_huge_devices(ret);
 	return rc == -ENOSPC ? 0 : rc;
 }

@@ -62,7 +62,7 @@ const char *sp_proc_tid_comm(struct sp_proc *p, pid_t tid, char *buf, size_t siz
 
 /*
  * The devices of the file systems that live in memory (tmpfs, hugetlbfs), as st_dev has them, into a vector of
- * uint64_t: the target's own mounts, and the one that the kernel keeps for memory without a file.
+ * uint64_t: the target's own mounts, and those that the kernel keeps for memory without a file.
  */
 sp_must_check int sp_proc_memory_devices(struct sp_proc *p, struct sp_vec *ret);
 

@@ -18,6 +18,21 @@
 
 static const size_t MAX_TEXT = (size_t)16 << 20; /* bytes; a line of 200 for each of SHMMNI's 4096 and many more */
 
+/*
+ * Since Linux 6.7 the pages of a huge page are counted one by one, and shm_add_rss_swap() of ipc/shm.c still takes each
+ * for a huge one: 512 times too much is resident (pages of 2 MiB) or 512 times 512 (1 GiB). That is only certain where
+ * it is more than the segment is large.
+ */
+static uint64_t true_resident(uint64_t said, uint64_t size)
+{
+	const uint64_t huge = 2 << 20, pages_per_huge = 512;
+	uint64_t whole = size / huge * huge + (size % huge ? huge : 0);
+
+	for (unsigned i = 0; i < 2 && said > whole && whole >= size; i++)
+		said /= pages_per_huge;
+	return said;
+}
+
 /* Columns of ipc/shm.c, sysvipc_shm_proc_show(); rss and swap since Linux 2.6.36. */
 static bool parse_line(const char *line, struct sp_sysv_shm *ret)
 {
@@ -36,6 +51,7 @@ static bool parse_line(const char *line, struct sp_sysv_shm *ret)
 	s.id = (uint32_t)id;
 	s.creator = creator > 0 ? creator : 0;
 	s.last = last > 0 ? last : 0;
+	s.resident = true_resident(s.resident, s.size);
 	*ret = s;
 	return true;
 }

@@ -202,6 +202,13 @@ static enum sp_segment_kind kind_of_anonymous(struct sorter *s, struct sp_segmen
 	return !*m->path && is_bss(s, m) ? SP_SEGMENT_DATA : SP_SEGMENT_ANON;
 }
 
+/* mmap() with MAP_HUGETLB: to the kernel a file of its own (hugetlb_file_setup() in fs/hugetlbfs/inode.c). */
+static bool is_anonymous(const struct sorter *s, const struct sp_mapping *m)
+{
+	return !is_file(m) || (m->deleted && !(m->prot & SP_PROT_SHARED) && begins(m->path, "/anon_hugepage") &&
+			       lives_in_memory(s, m));
+}
+
 static enum sp_segment_kind kind_of(struct sorter *s, struct sp_segment *seg)
 {
 	const struct sp_mapping *m = &seg->smap->map;
@@ -212,7 +219,7 @@ static enum sp_segment_kind kind_of(struct sorter *s, struct sp_segment *seg)
 		return SP_SEGMENT_HEAP;
 	if (begins(m->path, "[stack"))
 		return SP_SEGMENT_STACK;
-	return is_file(m) ? kind_of_file(s, m) : kind_of_anonymous(s, seg);
+	return is_anonymous(s, m) ? kind_of_anonymous(s, seg) : kind_of_file(s, m);
 }
 
 static void add_up(struct sp_segment_sum *sum, const struct sp_segment *seg)

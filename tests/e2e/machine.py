@@ -129,6 +129,33 @@ class Traces:
         wait_until(lambda: state_of(self.target) not in "TtZX", "the target runs")
 
 
+# ---- huge pages ----
+
+NR_HUGE = "/proc/sys/vm/nr_hugepages"
+HUGE = 2 << 20
+
+
+def need_huge_pages(env, nr):
+    """So many pages of 2 MiB more in the machine's pool until the test is over."""
+    def set_pool(pages):
+        with open(NR_HUGE, "w") as f:
+            f.write(str(pages))
+        with open(NR_HUGE) as f:
+            return int(f.read())
+
+    try:
+        with open("/proc/meminfo") as f:
+            check(re.search(r"^Hugepagesize:\s+2048 kB$", f.read(), re.M), "pages of 2 MiB")
+        with open(NR_HUGE) as f:
+            before = int(f.read())
+        env.stack.callback(set_pool, before)
+        got = set_pool(before + nr)
+    except (OSError, Failed) as error:
+        raise Skip(f"no huge pages here: {error}") from None
+    if got < before + nr:
+        raise Skip(f"the kernel found only {got - before} of {nr} huge pages in one piece")
+
+
 # ---- odd processes ----
 
 def dead_pid():

@@ -5,9 +5,10 @@ import os
 import re
 import signal
 import subprocess
+import sys
 
 from harness import Failed, Proc, Skip, check, check_equal, find_program, test
-from machine import dead_pid, kernel_thread
+from machine import HUGE, dead_pid, kernel_thread, need_huge_pages
 from tool import victim
 
 MB = 1 << 20
@@ -128,6 +129,24 @@ def what_was_never_touched_is_said_to_take_no_memory(env):
     check(segment(report, "malloc")["size"] >= 1024 * MB > 50 * segment(report, "malloc")["resident"], "malloc's mappings")
     check("1.0 GiB are allocated and were never touched: they take no memory" in report["verdict"]["sentence"],
           report["verdict"])
+
+
+@test(per_engine=False)
+def huge_pages_are_counted_where_they_belong(env):
+    need_huge_pages(env, 3)
+    code = ("import mmap, sys\n"
+            f"own = mmap.mmap(-1, {2 * HUGE}, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x40000)\n"  # MAP_HUGETLB
+            f"shared = mmap.mmap(-1, {HUGE}, flags=mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | 0x40000)\n"
+            "own[0] = shared[0] = 1; print('ready', flush=True); sys.stdin.read()")
+    p = env.start(Proc, [sys.executable, "-c", code])
+    p.wait_line(re.compile("^ready"))
+    report = look(env, p.pid, "-v")
+    rows = [(m["segment"], m["size"], m["huge"], m["resident"]) for m in report["maps"] if m["huge"]]
+    check_equal(sorted(rows), [("anonymous", 2 * HUGE, HUGE, 0), ("shared", HUGE, HUGE, 0)], "mappings with huge pages")
+    check_equal((segment(report, "anonymous")["huge"], segment(report, "shared")["huge"], report["total"]["huge"]),
+                (HUGE, HUGE, 2 * HUGE), "anonymous, shared, all")
+    text = run_map(env, p.pid).stdout
+    check("and 4.0 MiB of huge pages, which the kernel does not count as resident" in text, text)
 
 
 class Looks(Proc):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 from harness import Proc, Skip, check, check_equal, find_program, test
+from machine import HUGE, need_huge_pages
 
 MB = 1 << 20
 
@@ -147,6 +148,37 @@ def memfds_and_deleted_files_are_found_by_their_holders(env):
                 ("mapped", MB, 12288, MB, 1), "mapped; Python keeps a descriptor of its own beside it")
     o = find(report, name=f"/dev/shm/seep-deleted-{p.pid}")
     check_equal((o["state"], o["type"], o["deleted"], o["resident"]), ("open", "deleted", True, 8192), "deleted")
+
+
+@test(per_engine=False, needs=["unshare", "mount", "ipcrm"])
+def huge_pages_are_found_however_they_are_shared(env):
+    need_huge_pages(env, 4)
+    code = (f"libc = ctypes.CDLL(None); libc.shmat.restype = ctypes.c_void_p; size = {HUGE}\n"
+            "def put(f):\n"
+            "    os.ftruncate(f, size); m = mmap.mmap(f, size); m[0] = 1\n"
+            "    return m\n"
+            "left = os.open('/mnt/left', os.O_RDWR | os.O_CREAT); put(left).close(); os.close(left)\n"
+            "held = put(os.open('/mnt/held', os.O_RDWR | os.O_CREAT))\n"
+            "forgotten = os.memfd_create('seep-huge', os.MFD_HUGETLB); put(forgotten).close()\n"
+            "child = os.fork()\n"
+            "if not child:\n"
+            "    i = libc.shmget(0, size, 0o600 | 0o1000 | 0o4000); a = libc.shmat(i, None, 0)\n"  # IPC_CREAT, SHM_HUGETLB
+            "    ctypes.memset(a, 1, 1); print('id', i, flush=True); os._exit(0)\n"
+            "os.waitpid(child, 0)")
+    p = env.start(Proc, [find_program("unshare"), "--mount", "/bin/sh", "-c", 'mount -t hugetlbfs none /mnt && exec "$@"', "sh",
+                         sys.executable, "-c", HOLDER.format(code)])
+    try:
+        p.wait_line(re.compile("^ready"))
+    except AssertionError:
+        raise Skip(f"huge pages cannot be shared here: {p.stderr.strip()}") from None
+    number = int(next(line for line in p.out if line.startswith("id")).split()[1])
+    env.stack.callback(subprocess.run, [find_program("ipcrm"), "-m", str(number)], capture_output=True)
+    report = shm(env, wanted=1)
+    for state, kind, keys in (("leaked", "hugetlb", {"name": "/mnt/left"}), ("mapped", "hugetlb", {"name": "/mnt/held"}),
+                              ("open", "memfd", {"name": "/memfd:seep-huge"}), ("leaked", "sysv", {"id": number})):
+        o = find(report, **keys)
+        check_equal((o["state"], o["type"], o["size"], o["resident"], [h["pid"] for h in o["holders"]]),
+                    (state, kind, HUGE, HUGE, [] if state == "leaked" else [p.pid]), keys)
 
 
 @test(per_engine=False, needs=["unshare", "ipcmk", "mount"])

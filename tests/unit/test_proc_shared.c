@@ -44,6 +44,25 @@ static void a_segment_is_read_with_all_its_columns(void **state)
 	sp_vec_done(&list);
 }
 
+/* As Linux 6.18 says it of a segment of huge pages, one of two touched; 6.6 said it right. Also a hostile size. */
+static void huge_pages_that_the_kernel_counts_512_times_are_counted_once(void **state)
+{
+	static const char text[] = "0 1 600 4194304 7 7 0 0 0 0 0 0 0 0 1073741824 0\n"
+				   "0 2 600 4194304 7 7 0 0 0 0 0 0 0 0 2097152 0\n"
+				   "0 3 600 1073741824 7 7 0 0 0 0 0 0 0 0 281474976710656 0\n"
+				   "0 4 600 18446744073709551615 7 7 0 0 0 0 0 0 0 0 4096 0\n";
+	static const uint64_t wanted[] = {2 << 20, 2 << 20, 1 << 30, 4096};
+	struct sp_vec list;
+
+	(void)state;
+	sp_vec_init(&list, sizeof(struct sp_sysv_shm), 10);
+	assert_int_equal(sp_sysv_shm_parse(text, &list), 0);
+	assert_int_equal(list.nr, SP_ARRAY_SIZE(wanted));
+	for (size_t i = 0; i < list.nr; i++)
+		assert_int_equal(sp_vec_at(&list, struct sp_sysv_shm, i)->resident, wanted[i]);
+	sp_vec_done(&list);
+}
+
 static void bad_segments_are_left_out(void **state)
 {
 	static const char *const bad[] = {"",
@@ -296,6 +315,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_segment_is_read_with_all_its_columns),
+	    cmocka_unit_test(huge_pages_that_the_kernel_counts_512_times_are_counted_once),
 	    cmocka_unit_test(bad_segments_are_left_out),
 	    cmocka_unit_test(more_segments_than_room_are_counted),
 	    cmocka_unit_test(a_kernel_without_segments_is_told_from_one_that_refuses),

@@ -120,6 +120,28 @@ static void each_mapping_is_the_segment_that_it_is_used_as(void **state)
 	sp_smaps_done(&old);
 }
 
+/* As Linux 6.18 names them: by mmap(), shmget() and memfd_create(), and a file of that name on a disk. */
+static void huge_pages_without_a_file_are_anonymous_or_shared(void **state)
+{
+	static const enum sp_segment_kind wanted[] = {SP_SEGMENT_ANON, SP_SEGMENT_SHARED, SP_SEGMENT_SHARED,
+						      SP_SEGMENT_SHARED, SP_SEGMENT_FILE};
+	struct sp_smaps s = parse("7f0000000000-7f0000400000 rw-p 00000000 00:1a 5 /anon_hugepage (deleted)\n"
+				  "Rss: 0 kB\nPrivate_Hugetlb: 2048 kB\n"
+				  "7f0001000000-7f0001200000 rw-s 00000000 00:1a 6 /anon_hugepage (deleted)\n"
+				  "7f0002000000-7f0002200000 rw-s 00000000 00:1a 7 /SYSV00000000 (deleted)\n"
+				  "7f0003000000-7f0003200000 rw-s 00000000 00:1a 8 /memfd:x (deleted)\n"
+				  "7f0004000000-7f0004200000 rw-p 00000000 fe:01 9 /anon_hugepage (deleted)\n");
+	struct sp_segments r = sort(&s);
+
+	(void)state;
+	assert_int_equal(r.nr, SP_ARRAY_SIZE(wanted));
+	for (size_t i = 0; i < r.nr; i++)
+		assert_int_equal(r.list[i].kind, wanted[i]);
+	assert_int_equal(r.sums[SP_SEGMENT_ANON].huge, 2048 * 1024);
+	sp_segments_done(&r);
+	sp_smaps_done(&s);
+}
+
 /* Go keeps the stacks of its goroutines in its heap, which grows upwards into what it has reserved. */
 static void a_stack_pointer_in_a_runtimes_heap_makes_no_stack_of_it(void **state)
 {
@@ -339,6 +361,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(numbers_are_read_in_bytes),
 	    cmocka_unit_test(each_mapping_is_the_segment_that_it_is_used_as),
+	    cmocka_unit_test(huge_pages_without_a_file_are_anonymous_or_shared),
 	    cmocka_unit_test(a_stack_pointer_in_a_runtimes_heap_makes_no_stack_of_it),
 	    cmocka_unit_test(bss_that_lies_beside_other_memory_does_not_swallow_it),
 	    cmocka_unit_test(growth_is_of_the_same_mapping),
