@@ -151,12 +151,29 @@ bool sp_heap_get_u64(struct sp_heap_reader *r, uint64_t addr, uint64_t *ret)
 	return sp_heap_get(r, addr, ret, sizeof(*ret));
 }
 
+/* Where the pages end, from the one around addr on, that nobody has ever written; addr: it is not such a page. */
+static uint64_t empty_until(const struct sp_heap_reader *r, uint64_t addr, uint64_t end)
+{
+	const struct sp_mapping *m = sp_maps_find(r->src->maps, addr);
+	uint64_t page = addr & ~(uint64_t)(SP_PAGE - 1), run_end;
+
+	if (!m || pages(r->src, page, m->end < end ? m->end : end, &run_end) != SP_HEAP_PAGES_EMPTY)
+		return addr;
+	return run_end;
+}
+
 bool sp_heap_first_word(struct sp_heap_reader *r, uint64_t addr, uint64_t nr, uint64_t *pages_left, uint64_t *ret_nr,
 			uint64_t *ret)
 {
 	uint64_t words[SP_PAGE / 8];
 
-	for (uint64_t at = 0; at < nr && *pages_left; at += SP_ARRAY_SIZE(words), --*pages_left) {
+	for (uint64_t at = 0; at < nr && *pages_left; --*pages_left) {
+		uint64_t empty = (empty_until(r, addr + at * 8, addr + nr * 8) - addr) / 8;
+
+		if (empty > at) { /* one step, however large: an untouched array is large */
+			at = empty;
+			continue;
+		}
 		if (!sp_heap_get(r, addr + at * 8, words, sizeof(words)))
 			return false;
 		for (size_t i = 0; i < SP_ARRAY_SIZE(words); i++) {
@@ -166,6 +183,7 @@ bool sp_heap_first_word(struct sp_heap_reader *r, uint64_t addr, uint64_t nr, ui
 			*ret = words[i];
 			return true;
 		}
+		at += SP_ARRAY_SIZE(words);
 	}
 	return false;
 }

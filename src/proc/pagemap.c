@@ -14,7 +14,7 @@
 #define WINDOW     8192 /* pages looked at in one go: 32 MB */
 #define NR_REGIONS 512
 
-struct window {
+struct sp_residency {
 	int fd;
 	bool no_scan;
 	uint64_t page, first; /* size of a page; number of the window's first one */
@@ -24,14 +24,14 @@ struct window {
 	uint64_t entries[WINDOW];
 };
 
-static void mark(struct window *w, const struct sp_page_run *r)
+static void mark(struct sp_residency *w, const struct sp_page_run *r)
 {
 	for (uint64_t page = r->start / w->page; page < r->end / w->page; page++)
 		if (page >= w->first && page - w->first < WINDOW)
 			w->present[page - w->first] = 1;
 }
 
-static int fill_by_scan(struct window *w)
+static int fill_by_scan(struct sp_residency *w)
 {
 	uint64_t start = w->first * w->page, end = start + WINDOW * w->page;
 
@@ -58,7 +58,7 @@ static int fill_by_scan(struct window *w)
 }
 
 /* Short at the end of the address space: what is not there is not in memory. */
-static int fill_by_entries(struct window *w)
+static int fill_by_entries(struct sp_residency *w)
 {
 	ssize_t n = pread(w->fd, w->entries, sizeof(w->entries), (off_t)(w->first * sizeof(w->entries[0])));
 
@@ -69,7 +69,7 @@ static int fill_by_entries(struct window *w)
 	return 0;
 }
 
-static int fill(struct window *w, uint64_t page)
+static int fill(struct sp_residency *w, uint64_t page)
 {
 	int r = -ENOTTY;
 
@@ -84,7 +84,7 @@ static int fill(struct window *w, uint64_t page)
 	return fill_by_entries(w);
 }
 
-static int count(struct window *w, struct sp_range *range)
+static int count(struct sp_residency *w, struct sp_range *range)
 {
 	uint64_t at = range->addr, end;
 
@@ -106,19 +106,44 @@ static int count(struct window *w, struct sp_range *range)
 	return 0;
 }
 
-int sp_proc_resident(struct sp_proc *p, struct sp_range *list, size_t nr)
+int sp_residency_open(struct sp_proc *p, struct sp_residency **ret)
 {
-	sp_autofree struct window *w = calloc(1, sizeof(*w));
-	int r = 0;
+	sp_autofree struct sp_residency *w = calloc(1, sizeof(*w));
 
 	if (!w)
 		return -ENOMEM;
-	sp_autoclose int fd = openat(p->dirfd, "pagemap", O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
+	w->fd = openat(p->dirfd, "pagemap", O_RDONLY | O_CLOEXEC);
+	if (w->fd < 0)
 		return -errno;
-	w->fd = fd;
 	w->page = (uint64_t)sysconf(_SC_PAGESIZE);
+	*ret = sp_take_ptr(w);
+	return 0;
+}
+
+int sp_residency_of(struct sp_residency *w, struct sp_range *list, size_t nr)
+{
+	int r = 0;
+
 	for (size_t i = 0; i < nr && !r; i++)
 		r = count(w, &list[i]);
+	return r;
+}
+
+void sp_residency_close(struct sp_residency *w)
+{
+	if (!w)
+		return;
+	close(w->fd);
+	free(w);
+}
+
+int sp_proc_resident(struct sp_proc *p, struct sp_range *list, size_t nr)
+{
+	struct sp_residency *w = NULL;
+	int r = sp_residency_open(p, &w);
+
+	if (w)
+		r = sp_residency_of(w, list, nr);
+	sp_residency_close(w);
 	return r;
 }

@@ -171,6 +171,15 @@ struct sp_range {
 /* Fills in `resident` of each range; cheapest in address order. A failure says nothing of any of them. */
 sp_must_check int sp_proc_resident(struct sp_proc *p, struct sp_range *list, size_t nr);
 
+/*
+ * The same for lists that come one after the other: pages are looked at once, where one list goes on near the end of
+ * the one before. What has changed meanwhile is then not seen.
+ */
+struct sp_residency;
+sp_must_check int sp_residency_open(struct sp_proc *p, struct sp_residency **ret);
+sp_must_check int sp_residency_of(struct sp_residency *r, struct sp_range *list, size_t nr);
+void sp_residency_close(struct sp_residency *r); /* NULL is fine */
+
 /* ---- pages ---- */
 
 enum sp_page_kind {

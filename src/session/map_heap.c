@@ -64,7 +64,7 @@ static int take_maps(struct source *s)
 /* ---- what is in memory: of the allocators' regions, of the blocks in use in them ---- */
 
 struct weigher {
-	struct sp_proc *proc;
+	struct sp_residency *residency;
 	struct sp_map_look *look;
 	bool is_used; /* blocks in use, not regions */
 	size_t nr;
@@ -74,7 +74,7 @@ struct weigher {
 
 static int weigh_batch(struct weigher *w)
 {
-	int rc = sp_proc_resident(w->proc, w->ranges, w->nr);
+	int rc = sp_residency_of(w->residency, w->ranges, w->nr);
 
 	for (size_t i = 0; i < w->nr && rc == 0; i++) {
 		struct sp_map_heap *h = &w->look->heaps[w->models[i]];
@@ -101,15 +101,10 @@ static int weigh_block(const struct sp_heap_block *b, void *arg)
 	return weigh(arg, b->model, b->addr, b->size);
 }
 
-static int weigh_heap(struct sp_proc *p, const struct sp_heap *h, struct sp_map_look *l)
+static int weigh_all(struct weigher *w, const struct sp_heap *h)
 {
-	sp_autofree struct weigher *w = calloc(1, sizeof(*w));
 	int rc = 0;
 
-	if (!w)
-		return -ENOMEM;
-	w->proc = p;
-	w->look = l;
 	for (size_t i = 0; i < sp_heap_nr_regions(h) && rc == 0; i++) {
 		struct sp_heap_region_info r;
 
@@ -122,6 +117,21 @@ static int weigh_heap(struct sp_proc *p, const struct sp_heap *h, struct sp_map_
 	if (rc == 0)
 		rc = sp_heap_for_each(h, weigh_block, w);
 	return rc == 0 ? weigh_batch(w) : rc;
+}
+
+static int weigh_heap(struct sp_proc *p, const struct sp_heap *h, struct sp_map_look *l)
+{
+	sp_autofree struct weigher *w = calloc(1, sizeof(*w));
+	int rc;
+
+	if (!w)
+		return -ENOMEM;
+	w->look = l;
+	rc = sp_residency_open(p, &w->residency);
+	if (rc == 0)
+		rc = weigh_all(w, h);
+	sp_residency_close(w->residency);
+	return rc;
 }
 
 /* ---- the look ---- */
