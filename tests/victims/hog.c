@@ -6,6 +6,7 @@
  *	crowd N MIB	so many children, each with that much
  *	reserve GIB	address space, not touched
  *	mapped MIB	shared memory that stays mapped
+ *	huge MIB	private huge pages out of the machine's pool
  *	memfd MIB	a file without a name that is written and not mapped
  *	dentries N DIR	looks for so many names that do not exist in DIR, which the kernel remembers
  *	sockets MIB	datagrams that nobody reads: kernel slab
@@ -158,6 +159,8 @@ static void carry_out(const char *line)
 		VICTIM_USE(map(n * GIB, MAP_PRIVATE));
 	else if (victim_is(line, "mapped"))
 		take(n * MIB, MAP_SHARED);
+	else if (victim_is(line, "huge"))
+		take(n * MIB, MAP_PRIVATE | MAP_HUGETLB);
 	else if (victim_is(line, "memfd"))
 		hold_memfd(n);
 	else if (victim_is(line, "dentries"))
