@@ -228,6 +228,27 @@ EXPORT void sp_agent_map_done(const struct sp_agent_call *c, uint64_t bp)
 			 path_of_caller(t, fs, c, bp));
 }
 
+/* ---- libraries that come and go ---- */
+
+#define RT_DELETE 2 /* <link.h> */
+
+/*
+ * The dynamic linker is about to change, or has changed, what is loaded. Our side looks as soon as it can; until then
+ * it must be able to tell what was called before from what was called after, so a tick begins here.
+ */
+EXPORT void sp_agent_loader(void)
+{
+	const uint32_t *state = (const uint32_t *)sp_agent_config.loader_state;
+	struct sp_agent_header *h = header();
+	bool is_first = !LOAD(&h->loader_tick), is_ahead = LOAD(&h->tick) - LOAD(&h->clock) >= SP_AGENT_MAX_AHEAD;
+
+	if (!is_first && state && LOAD(state) != RT_DELETE)
+		return;
+	uint32_t now = is_ahead ? LOAD(&h->tick) + 1 : ADD(&h->tick, 1) + 1;
+	STORE(is_first ? &h->loader_tick : &h->unload_tick, now);
+	ADD(&h->nr_unknown, 1);
+}
+
 /* What entry.S knows of the layouts. */
 #include "agent/arch/x86_64/offsets.h"
 

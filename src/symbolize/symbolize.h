@@ -70,6 +70,9 @@ uint64_t sp_symbolizer_nr_unseen(const struct sp_symbolizer *s);
  */
 bool sp_symbolizer_bind(struct sp_symbolizer *s, uint64_t *pcs, unsigned nr, uint64_t when_ns);
 
+/* Did bind() find that it is not known who was at this address? */
+bool sp_symbolizer_is_unseen(uint64_t bound_pc);
+
 /*
  * Instants of one epoch get the same answer from bind(). A greater one for UINT64_MAX than before: what bind() said may
  * be different now.

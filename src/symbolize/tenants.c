@@ -169,3 +169,8 @@ uint32_t sp_images_tenant(struct sp_images *im, uint64_t pc, uint64_t when_ns, b
 	}
 	return at ? at->tenant : 0;
 }
+
+bool sp_symbolizer_is_unseen(uint64_t bound_pc)
+{
+	return bound_pc >> SP_TENANT_SHIFT == SP_TENANT_NONE;
+}

@@ -118,7 +118,8 @@ struct sp_agent_config {
 	uint32_t index_max_bits; /* of the largest table of node numbers */
 	/* How a call counts against the interval to the next sampled one: (size & size_mask) + size_add. */
 	uint64_t size_mask, size_add; /* by bytes: all ones and 1; by calls: 0 and 1 */
-	uint64_t reserved[8];
+	uint64_t loader_state;        /* address of r_debug.r_state; 0: not known */
+	uint64_t reserved[7];
 };
 
 /* The page behind the text. Zeroed in children of fork. */
@@ -153,6 +154,8 @@ enum sp_agent_degraded {
 };
 
 #define SP_AGENT_TICK_NS  10000000ull /* unit of birth times */
+/* What the dynamic linker does begins a tick of its own, so that births are before it or after it. */
+#define SP_AGENT_MAX_AHEAD 16
 #define SP_AGENT_MAX_MEAN (1ull << 40)
 
 struct sp_agent_header {
@@ -165,7 +168,7 @@ struct sp_agent_header {
 	uint64_t pad[1];
 
 	/* Written by our side, read at each event. A line of its own. */
-	uint32_t tick; /* time since the watch began, in SP_AGENT_TICK_NS, from 1 on; never 0 */
+	uint32_t tick; /* time since the watch began, in SP_AGENT_TICK_NS, from 1 on; never 0; the agent may add to it */
 	uint32_t mode; /* enum sp_agent_mode; the agent may change it from exact to sampled */
 	uint64_t mean; /* of the intervals between sampled calls, at most 1 << 40; the agent may double it */
 	uint32_t gen;  /* of the row tables: one more with each publication; its lowest bit is the half in use */
@@ -174,7 +177,7 @@ struct sp_agent_header {
 	uint64_t ring_tail;    /* events that our side has taken */
 	uint32_t stacks_gen;   /* one more with each publication of mappings; its lowest bit is the half in use */
 	uint32_t nr_stacks[2]; /* in each half */
-	uint32_t pad2;
+	uint32_t clock;        /* the tick by the clock; that above may be SP_AGENT_MAX_AHEAD more */
 	uint64_t unfinished_tail; /* walks that our side has taken */
 
 	/* Written by the agent, seldom. */
@@ -183,6 +186,8 @@ struct sp_agent_header {
 	uint32_t nr_shadows;       /* given out, number 0 included */
 	uint32_t nr_filtered;      /* blocks that are in the hash and counted in the filter */
 	uint32_t degraded;         /* enum sp_agent_degraded */
+	uint32_t loader_tick;      /* when the dynamic linker first acted since our side looked; 0: it has not */
+	uint32_t unload_tick;      /* until when libraries went after that; 0: none did */
 	uint64_t nr_unknown;       /* pcs outside all ranges: time to look at the mappings */
 	uint64_t nr_foreign;       /* events on a stack in no known mapping: time to look at them */
 	uint64_t nr_unmapped;      /* mappings about to go or to be replaced */

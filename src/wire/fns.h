@@ -31,6 +31,7 @@ enum sp_fn_where {
 	SP_WHERE_CXX,    /* only in a module that also defines malloc (elsewhere it goes through malloc) */
 	SP_WHERE_LIBC,   /* as the target resolves the name; the mapping calls */
 	SP_WHERE_ALL,    /* in every module that has it */
+	SP_WHERE_LINKER, /* where the dynamic linker says that it is (r_debug) */
 	SP_WHERE_KERNEL, /* nowhere: no function of the target */
 };
 
@@ -77,6 +78,7 @@ enum sp_fn_where {
 	X(MMAP64, "mmap64", SP_KIND_MMAP, 1, SP_WHERE_LIBC)                                                            \
 	X(MUNMAP, "munmap", SP_KIND_MUNMAP, 1, SP_WHERE_LIBC)                                                          \
 	X(MREMAP, "mremap", SP_KIND_MREMAP, 2, SP_WHERE_LIBC)                                                          \
+	X(LOADER, "_dl_debug_state", SP_KIND_LOADER, 0, SP_WHERE_LINKER)                                               \
 	X(BRK, "brk", SP_KIND_KERNEL, 0, SP_WHERE_KERNEL)                                                              \
 	X(FAULT, "page fault", SP_KIND_KERNEL, 0, SP_WHERE_KERNEL)                                                     \
 	X(RAISE, "_Unwind_RaiseException", SP_KIND_THROW, 0, SP_WHERE_ALL)                                             \

@@ -125,7 +125,7 @@ def small_library_linked_with_lld(env):
     check_no_loss(report)
 
 
-@test(engines=["bpf"])
+@test()
 def libraries_that_take_turns_at_one_address(env):
     """Some stacks cannot be walked, so fast goes it; none is wrong without being counted."""
     v = victim(env, "taketurns")
@@ -147,8 +147,8 @@ def blocks_of_a_library_whose_place_another_one_took(env):
     truths, places = {}, set()
 
     def see():
-        """What the dynamic linker does tells bpf; the agent looks once a second."""
-        for _ in range(2 if env.engine == "bpf" else 7):
+        """What the dynamic linker does tells both engines; a look takes a moment."""
+        for _ in range(2):
             t.wait_report()
 
     for name, n in (("plugin", 3), ("lodger", 5), ("plugin", 2)):
@@ -164,7 +164,7 @@ def blocks_of_a_library_whose_place_another_one_took(env):
         check_truth(report, truth)
 
 
-@test(engines=["bpf"])
+@test()
 def a_library_that_came_and_went_between_two_looks_is_not_named_by_its_successor(env):
     v = victim(env, "dlopener")
     t = trace(env, v.pid).wait_attached().wait_report()

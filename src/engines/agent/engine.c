@@ -93,10 +93,19 @@ static int probe(const struct sp_engine_config *c, struct sp_why *why)
 
 /* ---- start ---- */
 
+static unsigned nr_functions(const struct sp_vec *hooked)
+{
+	unsigned nr = 0;
+
+	for (size_t i = 0; i < hooked->nr; i++)
+		nr += !sp_vec_at(hooked, struct sp_agent_hooked, i)->is_loader;
+	return nr;
+}
+
 static void count(struct agent *a)
 {
 	sp_watch_tables_count(&a->stay.tables, &a->stats);
-	a->stats.nr_functions = (unsigned)a->stay.planted.hooked.nr;
+	a->stats.nr_functions = nr_functions(&a->stay.planted.hooked);
 	a->stats.allocator = a->stay.planted.allocator;
 	a->stats.pause_ns = a->stay.planted.max_pause_ns;
 }
@@ -240,12 +249,12 @@ static void look_at_code(struct agent *a)
 	    (!(is_young || nr != s->nr_unknown) || !sp_watch_look_is_affordable(&s->tables.look)))
 		return;
 	s->nr_unknown = nr;
-	uint64_t before_ns = s->tables.look.look_ns;
-	if (!sp_watch_tables_look(&s->tables, a->c.target))
+	uint64_t changed_ns;
+	if (!sp_agent_stay_look_at_code(s, &changed_ns))
 		return;
 	a->modules_changed = true;
 	if (a->c.names)
-		sp_symbolizer_refresh(a->c.names, before_ns);
+		sp_symbolizer_refresh(a->c.names, changed_ns);
 	struct sp_why why = {0};
 	if (!s->has_left && sp_agent_stay_extend(s, &why) && sp_why_is_set(&why) && sp_proc_is_alive(a->c.target))
 		say(a, why.what);
@@ -347,7 +356,7 @@ static void set_lost(struct agent *a, struct sp_ledger *l)
 
 	sp_agent_threads_lost(&a->stay.threads, &a->stay.data, lost);
 	lost[SP_LOST_EVENTS] += a->stay.events.nr_refused;
-	lost[SP_LOST_STACK_BROKEN] += a->stay.unfinished.nr_broken;
+	lost[SP_LOST_STACK_BROKEN] += a->stay.unfinished.nr_broken + a->stay.paths.nr_cut_short;
 	lost[SP_LOST_STACK_CUT] += a->stay.unfinished.nr_cut;
 	for (unsigned id = 0; id < SP_NR_LOST; id++)
 		sp_ledger_set_lost(l, (enum sp_lost_id)id, lost[id]);
@@ -369,6 +378,7 @@ static int read_all(struct agent *a, struct sp_ledger *l)
 	if (a->stay.data.header->mode == SP_AGENT_SAMPLED && !a->stay.rules.is_by_calls)
 		a->stats.sample_bytes = a->stay.rules.mean;
 	sp_ledger_set_sampling(l, a->stats.sample_bytes);
+	a->stay.paths.nr_cut_short = 0;
 	int err = sp_agent_blocks_read(&r);
 	if (!err)
 		err = read_mappings(a, l);
@@ -381,6 +391,8 @@ static int agent_read(struct sp_engine *e, struct sp_ledger *l, struct sp_why *w
 {
 	struct agent *a = (struct agent *)e;
 
+	if (a->is_in && __atomic_load_n(&a->stay.data.header->loader_tick, __ATOMIC_RELAXED))
+		look_at_code(a);
 	if (a->is_in)
 		drain(a, l);
 	int err = sp_ledger_begin(l, sp_watch_now_ns());

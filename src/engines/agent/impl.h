@@ -97,7 +97,19 @@ struct sp_agent_paths {
 	uint64_t epoch;              /* of names, that ids are of */
 	struct sp_u64map finished;   /* by node of an unfinished walk: where its pcs begin in the following */
 	struct sp_vec finished_pcs;  /* uint64_t: how many, then the pcs */
+	struct sp_vec stale;         /* struct sp_agent_stale, rising */
+	uint64_t nr_cut_short;       /* paths of blocks, since the reading began, that are not certain further out */
 };
+
+/* Code that had gone before the agent's rows followed: what was called there then was walked by another's rows. */
+struct sp_agent_stale {
+	uint64_t start, end;
+	uint64_t from_ns, until_ns;
+};
+
+/* To be said before the names are refreshed. */
+void sp_agent_paths_stale(struct sp_agent_paths *p, const struct sp_agent_stale *s);
+
 
 void sp_agent_paths_init(struct sp_agent_paths *p, struct sp_symbolizer *names);
 void sp_agent_paths_done(struct sp_agent_paths *p);
@@ -200,6 +212,7 @@ struct sp_agent_planted {
 
 struct sp_agent_hooked {
 	uint64_t addr, dev, inode;
+	bool is_loader; /* no function of the allocator */
 };
 
 void sp_agent_planted_init(struct sp_agent_planted *pl);
@@ -253,6 +266,9 @@ sp_must_check int sp_agent_ticker_start(struct sp_agent_ticker *t, struct sp_pro
 void sp_agent_ticker_stop(struct sp_agent_ticker *t);
 uint32_t sp_agent_tick(uint64_t begin_ns);
 
+/* The agent's tick, which may be a little ahead of the clock's. */
+uint32_t sp_agent_tick_there(const struct sp_agent_data *d, uint64_t begin_ns);
+
 /* ---- one stay in a target (stay.c) ---- */
 
 struct sp_agent_stay {
@@ -281,6 +297,12 @@ sp_must_check int sp_agent_stay_begin(struct sp_agent_stay *s, const struct sp_e
 
 /* Hooks that a module brought which has come since. */
 sp_must_check int sp_agent_stay_extend(struct sp_agent_stay *s, struct sp_why *why);
+
+/*
+ * Tells the agent of code that has come or gone, and the paths of what can no longer be told apart. True: some has, at
+ * *ret_changed_ns (or since the look then).
+ */
+bool sp_agent_stay_look_at_code(struct sp_agent_stay *s, uint64_t *ret_changed_ns);
 
 /* Tells the agent of stacks that have come. From the mappings as they are now. */
 void sp_agent_stay_look_at_stacks(struct sp_agent_stay *s);

@@ -8,6 +8,7 @@
 #define COPIED_AT_ONCE 4096
 #define ASK_AGAIN      UINT32_MAX /* in ids: its addresses are another library's at another time; or unfinished */
 #define MAX_FINISHED   (64u << 10)
+#define MAX_STALE      4096
 
 void sp_agent_paths_init(struct sp_agent_paths *p, struct sp_symbolizer *names)
 {
@@ -16,6 +17,7 @@ void sp_agent_paths_init(struct sp_agent_paths *p, struct sp_symbolizer *names)
 	sp_vec_init(&p->ids, sizeof(uint32_t), SP_AGENT_MAX_NODES);
 	sp_u64map_init(&p->finished, MAX_FINISHED);
 	sp_vec_init(&p->finished_pcs, sizeof(uint64_t), 32u * MAX_FINISHED);
+	sp_vec_init(&p->stale, sizeof(struct sp_agent_stale), MAX_STALE);
 }
 
 void sp_agent_paths_done(struct sp_agent_paths *p)
@@ -24,6 +26,7 @@ void sp_agent_paths_done(struct sp_agent_paths *p)
 	sp_vec_done(&p->ids);
 	sp_u64map_done(&p->finished);
 	sp_vec_done(&p->finished_pcs);
+	sp_vec_done(&p->stale);
 }
 
 static int append(struct sp_agent_paths *p, const struct sp_agent_data *d, uint32_t nr)
@@ -128,6 +131,44 @@ static bool collect(struct sp_agent_paths *p, const struct sp_agent_data *d, uin
 	return node != SP_AGENT_NODE_NONE;
 }
 
+/* ---- paths through code that was another's ---- */
+
+void sp_agent_paths_stale(struct sp_agent_paths *p, const struct sp_agent_stale *s)
+{
+	struct sp_vec *v = &p->stale;
+
+	if (v->data && v->nr == v->max) { /* half of the old ones make room at once */
+		size_t nr = v->nr / 2;
+		memmove(v->data, sp_vec_at(v, struct sp_agent_stale, nr), (v->nr - nr) * sizeof(*s));
+		v->nr -= nr;
+	}
+	(void)!sp_vec_push(v, s);
+}
+
+static bool is_stale(const struct sp_agent_paths *p, uint64_t pc, uint64_t when_ns)
+{
+	for (size_t i = p->stale.nr; i-- > 0;) {
+		const struct sp_agent_stale *s = sp_vec_at(&p->stale, struct sp_agent_stale, i);
+		if (when_ns >= s->until_ns)
+			return false;
+		if (when_ns >= s->from_ns && pc > s->start && pc <= s->end)
+			return true;
+	}
+	return false;
+}
+
+/* Of `nr` frames, after names were bound, those that are certain: up to the first in such code. */
+static unsigned certain(struct sp_agent_paths *p, const uint64_t *plain, const uint64_t *bound, unsigned nr,
+			uint64_t when_ns)
+{
+	for (unsigned i = 0; i + 1 < nr; i++)
+		if (sp_symbolizer_is_unseen(bound[i]) || is_stale(p, plain[i], when_ns)) {
+			p->nr_cut_short++;
+			return i + 1;
+		}
+	return nr;
+}
+
 /* Libraries have come to addresses of others: what was found before is looked up again. */
 static void follow_names(struct sp_agent_paths *p)
 {
@@ -145,7 +186,7 @@ static void follow_names(struct sp_agent_paths *p)
 uint32_t sp_agent_paths_id(struct sp_agent_paths *p, const struct sp_agent_data *d, struct sp_ledger *l, uint32_t node,
 			   uint64_t when_ns)
 {
-	uint64_t pcs[SP_MAX_FRAMES];
+	uint64_t pcs[SP_MAX_FRAMES], plain[SP_MAX_FRAMES];
 	uint32_t id, *known;
 	bool is_final;
 	unsigned nr;
@@ -158,7 +199,10 @@ uint32_t sp_agent_paths_id(struct sp_agent_paths *p, const struct sp_agent_data 
 		return *known - 1;
 	if (!collect(p, d, node, pcs, &nr, &is_final))
 		return SP_NO_PATH;
+	memcpy(plain, pcs, nr * sizeof(*pcs));
 	bool is_shared = sp_symbolizer_bind(p->names, pcs, nr, when_ns);
+	if (is_shared)
+		nr = certain(p, plain, pcs, nr, when_ns);
 	if (sp_ledger_path(l, pcs, nr, &id))
 		return SP_NO_PATH;
 	*known = is_shared || !is_final ? ASK_AGAIN : id + 1;

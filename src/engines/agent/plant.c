@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The agent's code in the target, and which functions lead to it. */
 #include <errno.h>
+#include <link.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 
 #include "agent/agent.blob.h"
 #include "engines/agent/impl.h"
@@ -67,6 +69,27 @@ static int take(const struct sp_watch_found *f, void *arg)
 	return sp_vec_push(&s->wants->list, &w);
 }
 
+/*
+ * glibc's dynamic linker passes an empty function for debuggers (r_debug.r_brk) when it has changed, or is about to
+ * change, what is loaded. musl's never takes anything away.
+ */
+static int take_loader(struct sp_agent_wants *w, struct sp_proc *p, const struct sp_maps *maps)
+{
+	struct wanted l = {.fn = SP_FN_LOADER, .nr = -1};
+	sp_raddr debug;
+
+	if (sp_proc_r_debug(p, &debug) ||
+	    sp_proc_read_mem(p, (sp_raddr){debug.v + offsetof(struct r_debug, r_brk)}, &l.addr, sizeof(l.addr)) !=
+		sizeof(l.addr))
+		return 0;
+	const struct sp_mapping *m = sp_maps_find(maps, l.addr);
+	if (!m || !m->inode || !(m->prot & SP_PROT_X) || !sp_watch_is_linker(m->path))
+		return 0;
+	l.dev = makedev(m->dev_major, m->dev_minor);
+	l.inode = m->inode;
+	return sp_vec_push(&w->list, &l);
+}
+
 int sp_agent_wants_find(struct sp_agent_wants *w, const struct sp_engine_config *c, const struct sp_maps *maps,
 			struct sp_why *why)
 {
@@ -75,8 +98,10 @@ int sp_agent_wants_find(struct sp_agent_wants *w, const struct sp_engine_config 
 	*w = (struct sp_agent_wants){0};
 	sp_vec_init(&w->list, sizeof(struct wanted), MAX_HOOKED);
 	int err = sp_watch_functions(c, maps, take, &s, &w->allocator, why);
+	if (!err)
+		err = take_loader(w, c->target, maps);
 	if (err)
-		sp_vec_done(&w->list);
+		sp_agent_wants_done(w);
 	return err;
 }
 
@@ -124,6 +149,8 @@ static unsigned nr_args(enum sp_fn_kind kind)
 	case SP_KIND_CALLOC:
 	case SP_KIND_MUNMAP:
 		return 2;
+	case SP_KIND_LOADER:
+		return 0;
 	default:
 		return 3; /* size, alignment, nothrow; block, size, alignment */
 	}
@@ -160,6 +187,12 @@ static int plan_one(const struct sp_agent_planted *pl, const struct sp_agent_wan
 	return w->nr < 0 ? w->nr : 0;
 }
 
+/* Without this one changes are seen a second later: no reason not to watch. */
+static bool is_optional(const struct wanted *w)
+{
+	return w->fn == SP_FN_LOADER;
+}
+
 /* What has been planned will be there. */
 static int note_hooked(struct sp_agent_planted *pl, const struct sp_agent_wants *wants)
 {
@@ -167,7 +200,8 @@ static int note_hooked(struct sp_agent_planted *pl, const struct sp_agent_wants 
 
 	for (size_t i = 0; i < wants->list.nr && !err; i++) {
 		const struct wanted *w = sp_vec_at(&wants->list, struct wanted, i);
-		const struct sp_agent_hooked k = {.addr = w->addr, .dev = w->dev, .inode = w->inode};
+		const struct sp_agent_hooked k = {
+		    .addr = w->addr, .dev = w->dev, .inode = w->inode, .is_loader = w->fn == SP_FN_LOADER};
 		if (w->nr >= 0)
 			err = sp_vec_push(&pl->hooked, &k);
 	}
@@ -184,7 +218,9 @@ int sp_agent_plan(struct sp_agent_planted *pl, struct sp_agent_wants *wants, str
 		for (size_t i = 0; i < wants->list.nr && !err; i++) {
 			struct wanted *w = sp_vec_at(&wants->list, struct wanted, i);
 			if ((sp_watch_fn(w->fn)->kind == SP_KIND_NEW) == (round == 1) && !is_hooked(pl, w))
-				err = plan_one(pl, wants, w, h, why);
+				err = plan_one(pl, wants, w, h, is_optional(w) ? NULL : why);
+			if (err && is_optional(w))
+				err = 0;
 		}
 	if (err)
 		return err;
@@ -263,6 +299,13 @@ static void find_main_stack(struct sp_agent_config *c, struct sp_proc *p, const 
 	}
 }
 
+static uint64_t loader_state(struct sp_proc *p)
+{
+	sp_raddr debug;
+
+	return sp_proc_r_debug(p, &debug) ? 0 : debug.v + offsetof(struct r_debug, r_state);
+}
+
 int sp_agent_code_write(const struct sp_agent_planted *pl, struct sp_inject *in, struct sp_proc *p,
 			const struct sp_maps *maps, const struct sp_agent_rules *rules, const struct sp_agent_data *d,
 			struct sp_why *why)
@@ -272,7 +315,8 @@ int sp_agent_code_write(const struct sp_agent_planted *pl, struct sp_inject *in,
 					 .code = pl->code,
 					 .code_end = pl->code + blob->code_bytes,
 					 .size_mask = rules->is_by_calls ? 0 : ~0ull,
-					 .size_add = 1};
+					 .size_add = 1,
+					 .loader_state = loader_state(p)};
 
 	sp_agent_config_place(&config, &d->limits, d->addr);
 	find_main_stack(&config, p, maps);

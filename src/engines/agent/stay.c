@@ -208,6 +208,68 @@ int sp_agent_stay_extend(struct sp_agent_stay *s, struct sp_why *why)
 	return err;
 }
 
+/* The instant at which a tick that the agent has written down begins. */
+static uint64_t instant(const struct sp_agent_stay *s, uint32_t tick)
+{
+	uint32_t latest = sp_agent_tick(s->begin_ns) + SP_AGENT_MAX_AHEAD + 1;
+
+	return s->begin_ns + (uint64_t)(tick < latest ? tick : latest) * SP_AGENT_TICK_NS;
+}
+
+static bool has_range(const struct sp_row_range *list, size_t nr, const struct sp_row_range *r)
+{
+	for (size_t i = 0; i < nr; i++)
+		if (list[i].start == r->start && list[i].end == r->end && list[i].base == r->base &&
+		    list[i].row0 == r->row0)
+			return true;
+	return false;
+}
+
+/* What was called in them from then on, until just now, was walked by rows of theirs and may have been another's. */
+static void note_stale(struct sp_agent_stay *s, const struct sp_row_range *before, size_t nr_before, uint64_t from_ns)
+{
+	size_t nr;
+	const struct sp_row_range *now = sp_unwind_ranges(s->tables.unwind, &nr);
+	uint64_t until_ns = instant(s, sp_agent_tick_there(&s->data, s->begin_ns) + 1);
+
+	for (size_t i = 0; i < nr_before; i++) {
+		const struct sp_agent_stale gone = {
+		    .start = before[i].start, .end = before[i].end, .from_ns = from_ns, .until_ns = until_ns};
+		if (!has_range(now, nr, &before[i]))
+			sp_agent_paths_stale(&s->paths, &gone);
+	}
+}
+
+/* Looks at the mappings when the dynamic linker has acted, from changed_ns on. */
+static bool look_after_loader(struct sp_agent_stay *s, uint64_t changed_ns)
+{
+	size_t nr;
+	const struct sp_row_range *ranges = sp_unwind_ranges(s->tables.unwind, &nr);
+	sp_autofree struct sp_row_range *before = malloc((nr + 1) * sizeof(*before));
+
+	if (!before)
+		return false; /* next time */
+	memcpy(before, ranges, nr * sizeof(*before));
+	bool has_changed = sp_watch_tables_look(&s->tables, s->c->target);
+	if (has_changed)
+		note_stale(s, before, nr, changed_ns);
+	return has_changed;
+}
+
+bool sp_agent_stay_look_at_code(struct sp_agent_stay *s, uint64_t *ret_changed_ns)
+{
+	struct sp_agent_header *h = s->data.header;
+	uint32_t acted = __atomic_exchange_n(&h->loader_tick, 0, __ATOMIC_SEQ_CST);
+	uint32_t unloaded = __atomic_exchange_n(&h->unload_tick, 0, __ATOMIC_SEQ_CST);
+	uint64_t changed_ns = acted ? instant(s, acted) : s->tables.look.look_ns;
+
+	*ret_changed_ns = changed_ns;
+	/* The first that goes was there at the look before; whoever goes after it may have come after it. */
+	if (acted && s->c->names && instant(s, unloaded) > changed_ns)
+		sp_symbolizer_unsure(s->c->names, changed_ns, instant(s, unloaded));
+	return acted ? look_after_loader(s, changed_ns) : sp_watch_tables_look(&s->tables, s->c->target);
+}
+
 void sp_agent_stay_look_at_stacks(struct sp_agent_stay *s)
 {
 	const struct sp_agent_header *h = s->data.header;
@@ -235,7 +297,7 @@ struct sp_agent_reading sp_agent_stay_reading(struct sp_agent_stay *s, struct sp
 					 .config = s->c,
 					 .rules = &s->rules,
 					 .begin_ns = s->begin_ns,
-					 .now = sp_agent_tick(s->begin_ns)};
+					 .now = sp_agent_tick_there(&s->data, s->begin_ns)};
 }
 
 /* ---- the way out ---- */

@@ -17,6 +17,13 @@ uint32_t sp_agent_tick(uint64_t begin_ns)
 	return (uint32_t)((sp_watch_now_ns() - begin_ns) / SP_AGENT_TICK_NS);
 }
 
+uint32_t sp_agent_tick_there(const struct sp_agent_data *d, uint64_t begin_ns)
+{
+	uint32_t there = __atomic_load_n(&d->header->tick, __ATOMIC_RELAXED), clock = sp_agent_tick(begin_ns);
+
+	return there - clock <= SP_AGENT_MAX_AHEAD ? there : clock;
+}
+
 static void wake(const struct sp_agent_ticker *t)
 {
 	const uint64_t one = 1;
@@ -38,7 +45,10 @@ static bool look(struct sp_agent_ticker *t)
 	struct sp_agent_header *h = t->data->header;
 	bool is_news = false;
 
-	__atomic_store_n(&h->tick, sp_agent_tick(t->begin_ns), __ATOMIC_RELEASE);
+	uint32_t clock = sp_agent_tick(t->begin_ns);
+	if (sp_agent_tick_there(t->data, t->begin_ns) == clock)
+		__atomic_store_n(&h->tick, clock, __ATOMIC_RELEASE);
+	__atomic_store_n(&h->clock, clock, __ATOMIC_RELEASE);
 	if (!t->is_gone && is_gone(t)) {
 		t->is_gone = true;
 		is_news = true;

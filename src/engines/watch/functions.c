@@ -70,7 +70,7 @@ static bool is_wanted(const struct search *s, int fn, const struct sp_elf_symbol
 {
 	const struct sp_elf_symbol *sym = &syms[fn];
 
-	if (rows[fn].where == SP_WHERE_KERNEL)
+	if (rows[fn].where == SP_WHERE_KERNEL || rows[fn].where == SP_WHERE_LINKER)
 		return false;
 	if (rows[fn].where == SP_WHERE_ALL)
 		return sym->is_found && !sym->is_ifunc;
@@ -118,7 +118,7 @@ static const char *base_name(const char *path)
 }
 
 /* Its file is ld-2.31.so in older releases, ld-linux-x86-64.so.2 from glibc 2.34 on. musl's is its libc. */
-static bool is_linker(const char *path)
+bool sp_watch_is_linker(const char *path)
 {
 	const char *name = base_name(path);
 
@@ -169,7 +169,7 @@ static int modules_search(struct search *s, const struct sp_maps *maps, const st
 		const struct sp_module *m = &mods->list[i];
 		struct sp_elf *e = NULL;
 		bool chosen = is_chosen(s, m);
-		if (m->is_vdso || !m->inode || is_linker(m->path))
+		if (m->is_vdso || !m->inode || sp_watch_is_linker(m->path))
 			continue;
 		*ret_seen |= chosen;
 		int fd = sp_proc_open_mapping(s->c->target, &maps->list[m->mapping], NULL);
@@ -251,7 +251,7 @@ static bool is_loading(const struct sp_maps *maps)
 		const char *name = base_name(maps->list[i].path);
 		if (!strncmp(name, "libc.", 5) || !strncmp(name, "libc-", 5))
 			return false;
-		has_linker |= is_linker(name);
+		has_linker |= sp_watch_is_linker(name);
 	}
 	return has_linker;
 }

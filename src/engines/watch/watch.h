@@ -57,6 +57,9 @@ typedef int sp_watch_find(const struct sp_engine_config *c, const struct sp_maps
 sp_must_check int sp_watch_find_mapped(const struct sp_engine_config *c, struct sp_maps *maps, sp_watch_find *find,
 				       void *ret, struct sp_why *why);
 
+/* Is this file glibc's dynamic linker? */
+bool sp_watch_is_linker(const char *path);
+
 /* Where a function of the module is in the target; 0: that part of the file is not mapped as code. */
 uint64_t sp_watch_address(const struct sp_maps *maps, const struct sp_module *m, uint64_t file_offset);
 

@@ -262,4 +262,23 @@ sp_agent_entry_\name:
 	.cfi_adjust_cfa_offset -CALL_BYTES
 	ENDENTRY map
 
+	/* The dynamic linker's empty function for debuggers. Its callers may know that it changes no register. */
+	ENTRY loader
+	FRAME
+	mov %rcx, CALL_ARGS + 24(%rsp)
+	mov %r8, CALL_OLD(%rsp)
+	mov %r9, CALL_OLD + 8(%rsp)
+	mov %rax, CALL_OLD + 16(%rsp)
+	mov %r10, CALL_RESULT(%rsp)
+	call sp_agent_loader
+	RESTORE
+	mov CALL_ARGS + 24(%rsp), %rcx
+	mov CALL_OLD(%rsp), %r8
+	mov CALL_OLD + 8(%rsp), %r9
+	mov CALL_OLD + 16(%rsp), %rax
+	mov CALL_RESULT(%rsp), %r10
+	UNFRAME_AND_JUMP
+	.cfi_adjust_cfa_offset -CALL_BYTES
+	ENDENTRY loader
+
 	.section .note.GNU-stack, "", @progbits
