@@ -16,9 +16,12 @@ static int refuse_watched(pid_t pid, pid_t owner, struct sp_why *why)
 
 static void say_left(const struct sp_proc *p, const struct sp_inject_left *left)
 {
-	printf("process %d (%s): %u hook%s taken out, %u mapping%s of seep's removed\n", (int)sp_proc_pid(p),
+	printf("process %d (%s): %u hook%s taken out, %u mapping%s of seep's removed", (int)sp_proc_pid(p),
 	       sp_proc_comm(p), left->nr_patches, left->nr_patches == 1 ? "" : "s", left->nr_unmapped,
 	       left->nr_unmapped == 1 ? "" : "s");
+	if (left->nr_closed)
+		printf(", %u descriptor%s closed", left->nr_closed, left->nr_closed == 1 ? "" : "s");
+	putchar('\n');
 }
 
 static int leave(struct sp_proc *p, struct sp_why *why)
@@ -55,7 +58,7 @@ static int detach(const struct sp_args *args, struct sp_why *why)
 	if (err)
 		return err;
 	err = sp_inject_leftovers_find(p, &found, why);
-	if (!err && !found.nr_regions && !found.nr_patches)
+	if (!err && !found.nr_regions && !found.nr_patches && !found.nr_files)
 		printf("process %d (%s): nothing of seep is in it\n", (int)pid, sp_proc_comm(p));
 	else if (!err && found.is_owner_alive)
 		err = refuse_watched(pid, found.owner_pid, why);

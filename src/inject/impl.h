@@ -226,6 +226,17 @@ struct sp_patch {
  */
 int sp_patches_find(struct sp_inject *in, const struct sp_maps *maps, const struct sp_vec *regions, struct sp_vec *ret);
 
+/* ---- descriptors of ours in the target (files.c) ---- */
+
+struct sp_left_file {
+	int fd;
+	struct sp_inject_mark mark; /* as its name says */
+};
+
+/* Elements of *ret are struct sp_left_file. */
+int sp_files_find(struct sp_inject *in, struct sp_vec *ret);
+int sp_files_close(struct sp_inject *in, unsigned *ret_nr, struct sp_why *why);
+
 enum { SP_INJECT_MAX_REGIONS = 4096, SP_INJECT_MAX_PATCHES = 4096 };
 
 #endif

@@ -76,6 +76,13 @@ sp_must_check int sp_inject_map_near(struct sp_inject *in, sp_raddr near, uint64
 void sp_inject_mark_fill(const struct sp_inject *in, enum sp_inject_region kind, uint64_t bytes, uint64_t active_offset,
 			 struct sp_inject_mark *ret);
 
+/* The name that a memfd which the target makes for us must have: by it a later run knows whose it is. */
+#define SP_INJECT_MEMFD_NAME 80
+void sp_inject_memfd_name(const struct sp_inject *in, char ret[SP_INJECT_MEMFD_NAME]);
+
+/* Is a mapping or descriptor of this path such a one? */
+bool sp_inject_is_memfd(const char *path);
+
 /* ---- stops ---- */
 
 struct sp_inject_pause {
@@ -167,6 +174,7 @@ sp_must_check int sp_inject_hooks_apply(struct sp_inject_hooks *h, struct sp_inj
 struct sp_inject_leftovers {
 	unsigned nr_regions; /* of ours, marked; the agent's data */
 	unsigned nr_patches; /* places whose code leads into them */
+	unsigned nr_files;   /* descriptors that a run left open */
 	uint64_t bytes;      /* of the regions */
 	pid_t owner_pid;     /* who made them; 0: not known here (another pid namespace) */
 	bool is_owner_alive; /* and watches still */
@@ -179,6 +187,7 @@ sp_must_check int sp_inject_leftovers_find(struct sp_proc *p, struct sp_inject_l
 struct sp_inject_left {
 	unsigned nr_patches;  /* places that have the file's bytes again */
 	unsigned nr_unmapped; /* regions */
+	unsigned nr_closed;   /* descriptors */
 	unsigned nr_kept;     /* regions that a thread may still return into: inert, they stay */
 	struct sp_inject_pause pause;
 };

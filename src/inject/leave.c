@@ -8,7 +8,7 @@
  *      jump: its address is the beginning of an instruction in the file, too.
  *   3. Short stops, until no thread stands in the regions and no word on a stack leads there (inside.c). At that stop
  *      a stub that was left in slack goes as well.
- *   4. The regions are unmapped by calls (calls.c): hooks' first, the agent's, its data.
+ *   4. The regions are unmapped by calls (calls.c): hooks' first, the agent's, its data. A descriptor of it is closed.
  *
  * When a thread does not come out in time the regions stay. They do nothing, and a later run clears them.
  */
@@ -171,6 +171,8 @@ static int unmap_all(struct leave *l, struct sp_why *why)
 
 	for (size_t i = 0; rc == 0 && i < SP_ARRAY_SIZE(ORDER); i++)
 		rc = unmap_kind(l, ORDER[i], why);
+	if (rc == 0)
+		rc = sp_files_close(l->in, &l->left.nr_closed, why);
 	sp_inject_fault_point(SP_FAULT_POINT_UNMAPPED);
 	return rc;
 }

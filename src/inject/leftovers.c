@@ -5,16 +5,34 @@
 #include <errno.h>
 #include <string.h>
 
+static void add_owner(const struct sp_inject_mark *m, struct sp_inject_leftovers *ret)
+{
+	if (!m->magic || m->owner_pid_ns != sp_proc_ns(NULL, 0, "pid"))
+		return;
+	ret->owner_pid = (pid_t)m->owner_pid;
+	ret->is_owner_alive = sp_proc_start_time_of(NULL, ret->owner_pid) == m->owner_start;
+}
+
 static void add_region(const struct sp_region *r, struct sp_inject_leftovers *ret)
 {
 	ret->nr_regions++;
 	ret->bytes += r->bytes;
 	if (r->kind == SP_INJECT_CODE)
 		ret->code.v = r->start;
-	if (r->mark.magic && r->mark.owner_pid_ns == sp_proc_ns(NULL, 0, "pid")) {
-		ret->owner_pid = (pid_t)r->mark.owner_pid;
-		ret->is_owner_alive = sp_proc_start_time_of(NULL, ret->owner_pid) == r->mark.owner_start;
-	}
+	add_owner(&r->mark, ret);
+}
+
+static int add_files(struct sp_inject *in, struct sp_inject_leftovers *ret)
+{
+	struct sp_vec files;
+
+	sp_vec_init(&files, sizeof(struct sp_left_file), SP_INJECT_MAX_REGIONS);
+	int rc = sp_files_find(in, &files);
+	for (size_t i = 0; i < files.nr; i++)
+		add_owner(&sp_vec_at(&files, struct sp_left_file, i)->mark, ret);
+	ret->nr_files = (unsigned)files.nr;
+	sp_vec_done(&files);
+	return rc;
 }
 
 static int find_leftovers(struct sp_inject *in, struct sp_inject_leftovers *ret, struct sp_why *why)
@@ -33,6 +51,8 @@ static int find_leftovers(struct sp_inject *in, struct sp_inject_leftovers *ret,
 	for (size_t i = 0; i < regions.nr; i++)
 		add_region(sp_vec_at(&regions, struct sp_region, i), ret);
 	ret->nr_patches = (unsigned)patches.nr;
+	if (rc == 0)
+		rc = add_files(in, ret);
 	sp_vec_done(&patches);
 	sp_vec_done(&regions);
 	sp_maps_done(&maps);

@@ -63,7 +63,7 @@ static bool is_data(struct sp_inject *in, const struct sp_mapping *m, struct sp_
 {
 	struct sp_agent_header header;
 
-	if (!(m->prot & SP_PROT_SHARED) || strcmp(m->path, "/memfd:seep") != 0 || m->offset ||
+	if (!(m->prot & SP_PROT_SHARED) || !sp_inject_is_memfd(m->path) || m->offset ||
 	    sp_inject_read(in, m->start, &header, sizeof(header)) < 0 || header.magic != SP_AGENT_MAGIC)
 		return false;
 	const struct sp_inject_mark owner = {.owner_pid = header.watcher_pid,

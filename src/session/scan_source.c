@@ -149,11 +149,10 @@ static int open_live(struct sp_scan_source *s, struct sp_inject *in, struct sp_w
 /* The tables of an engine inside the target hold the address of every block: no roots. */
 static void leave_out_ours(struct sp_maps *maps)
 {
-	static const char ours[] = "/memfd:seep";
 	size_t kept = 0;
 
 	for (size_t i = 0; i < maps->nr; i++)
-		if (!(maps->list[i].prot & SP_PROT_SHARED) || strncmp(maps->list[i].path, ours, sizeof(ours) - 1) != 0)
+		if (!(maps->list[i].prot & SP_PROT_SHARED) || !sp_inject_is_memfd(maps->list[i].path))
 			maps->list[kept++] = maps->list[i];
 	maps->nr = kept;
 }

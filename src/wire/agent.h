@@ -36,6 +36,7 @@
 
 #define SP_AGENT_MAGIC      0x746e6567612d7073ull /* of the data region's header */
 #define SP_AGENT_VERSION    1
+#define SP_AGENT_MEMFD      "seep" /* begins the memfd's name; sp_inject_memfd_name() */
 #define SP_AGENT_PAGE       4096
 #define SP_AGENT_NR_ENTRIES (SP_KIND_MREMAP + 1) /* one a kind (wire/fns.h); kinds without one: 0 */
 

@@ -5,6 +5,7 @@ import os
 import random
 import re
 import signal
+import sys
 import time
 
 from harness import Proc, check, check_equal, test, wait_until
@@ -71,6 +72,22 @@ def detach_takes_out_what_a_killed_run_left(env):
     check(re.search(r"\d+ hooks taken out", done.stdout), done.describe())
     check_as_before(v.pid, before)
     v.command("go 60 3")
+
+
+@test(per_engine=False)
+def detach_closes_the_descriptor_that_a_run_killed_at_the_worst_instant_left(env):
+    dead = env.start(Proc, ["true"])
+    dead.wait()
+    name = f"seep:{dead.pid}.1.{os.stat('/proc/self/ns/pid').st_ino}"
+    script = f"import os, sys; print(os.memfd_create({name!r}), flush=True); sys.stdin.read()"
+    left = env.start(Proc, [sys.executable, "-S", "-c", script])
+    left.wait_line(re.compile(r"^\d"))
+    fd = f"/proc/{left.pid}/fd/{left.out[0].strip()}"
+    check(name in os.readlink(fd), "it is there")
+    detach = env.start(Proc, [env.path("seep"), "detach", str(left.pid)])
+    check_equal(detach.wait(), 0, detach.describe())
+    check("1 descriptor closed" in detach.stdout, detach.describe())
+    check(not os.path.islink(fd), "it is still there")
 
 
 @test(engines=AGENT)

@@ -15,8 +15,6 @@
 
 #include "engines/agent/impl.h"
 
-#define NAME "seep"
-
 int sp_agent_data_read(const struct sp_agent_data *d, uint64_t offset, void *buf, size_t len)
 {
 	for (size_t done = 0; done < len;) {
@@ -141,11 +139,13 @@ static int refused(const char *what, int64_t err, struct sp_why *why)
 
 static int make_memfd(struct sp_inject *in, int *ret, struct sp_why *why)
 {
+	char name[SP_INJECT_MEMFD_NAME] = "";
 	sp_raddr scratch;
 	int err = sp_inject_scratch(in, &scratch, why);
 
+	sp_inject_memfd_name(in, name);
 	if (!err)
-		err = sp_inject_write(in, scratch, NAME, sizeof(NAME));
+		err = sp_inject_write(in, scratch, name, sizeof(name));
 	if (err)
 		return err;
 	struct sp_inject_call call = {.nr = SYS_memfd_create, .args = {scratch.v, MFD_CLOEXEC | MFD_ALLOW_SEALING}};
@@ -161,7 +161,7 @@ static int make_memfd(struct sp_inject *in, int *ret, struct sp_why *why)
 /* The target's descriptor as one of ours; only if it is what we had it made. */
 static int take_memfd(struct sp_proc *p, int theirs, int *ret)
 {
-	char name[32], link[64] = "";
+	char name[32], link[128] = "";
 
 	snprintf(name, sizeof(name), "fd/%d", theirs);
 	int fd = openat(sp_proc_dirfd(p), name, O_RDWR | O_CLOEXEC);
@@ -169,7 +169,7 @@ static int take_memfd(struct sp_proc *p, int theirs, int *ret)
 		return -errno;
 	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
 	ssize_t len = readlink(name, link, sizeof(link) - 1);
-	if (len < 0 || strncmp(link, "/memfd:" NAME, sizeof("/memfd:" NAME) - 1) != 0) {
+	if (len < 0 || !sp_inject_is_memfd(link)) {
 		close(fd);
 		return -ESTALE; /* another thread of the target has closed it meanwhile */
 	}

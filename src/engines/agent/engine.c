@@ -69,7 +69,7 @@ static int check_leftovers(struct sp_proc *p, struct sp_why *why)
 	struct sp_inject_leftovers found = {0};
 	int err = sp_inject_leftovers_find(p, &found, why);
 
-	if (err || !found.is_owner_alive || (!found.nr_regions && !found.nr_patches))
+	if (err || !found.is_owner_alive || (!found.nr_regions && !found.nr_patches && !found.nr_files))
 		return err;
 	sp_why_set(why, SP_FAULT_TARGET, EBUSY, "process %d is being watched by process %d already",
 		   (int)sp_proc_pid(p), (int)found.owner_pid);
@@ -143,7 +143,7 @@ static int clear_leftovers(struct sp_proc *p, struct sp_why *why)
 	struct sp_inject *in;
 	int err = sp_inject_leftovers_find(p, &found, why);
 
-	if (err || (!found.nr_regions && !found.nr_patches))
+	if (err || (!found.nr_regions && !found.nr_patches && !found.nr_files))
 		return err;
 	err = sp_inject_open(p, NULL, &in, why);
 	if (err)

@@ -327,7 +327,7 @@ static void end_guard(struct sp_agent_stay *s)
 	if (!s->guard)
 		return;
 	bool is_left = sp_proc_is_alive(s->c->target) &&
-		       (sp_inject_leftovers_find(s->c->target, &found, NULL) || found.nr_regions || found.nr_patches);
+		       (sp_inject_leftovers_find(s->c->target, &found, NULL) || found.nr_regions || found.nr_patches || found.nr_files);
 	if (is_left)
 		sp_inject_guard_hand_over(sp_take_ptr(s->guard));
 	else
