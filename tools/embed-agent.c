@@ -17,9 +17,8 @@ static const char *const entry_names[SP_AGENT_NR_ENTRIES] = {
     [SP_KIND_PASSED] = "sp_agent_entry_passed",   [SP_KIND_CALLOC] = "sp_agent_entry_alloc",
     [SP_KIND_REALLOC] = "sp_agent_entry_realloc", [SP_KIND_REALLOCA] = "sp_agent_entry_realloc",
     [SP_KIND_POSIX] = "sp_agent_entry_alloc",     [SP_KIND_FREE] = "sp_agent_entry_free",
-    [SP_KIND_LOADER] = "sp_agent_entry_loader",
-    [SP_KIND_MMAP] = "sp_agent_entry_map",        [SP_KIND_MUNMAP] = "sp_agent_entry_map",
-    [SP_KIND_MREMAP] = "sp_agent_entry_map",
+    [SP_KIND_LOADER] = "sp_agent_entry_loader",   [SP_KIND_MMAP] = "sp_agent_entry_map",
+    [SP_KIND_MUNMAP] = "sp_agent_entry_map",      [SP_KIND_MREMAP] = "sp_agent_entry_map",
 };
 
 static int fail(const char *what)

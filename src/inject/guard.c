@@ -78,7 +78,8 @@ static bool leave_once(struct sp_proc *p, const struct sp_inject_mark *owner)
 	in->own_only = true;
 	int rc = sp_inject_leave(in, PATIENCE_NS, &left, NULL);
 	sp_inject_close(in);
-	return (rc == 0 && !left.nr_kept && !left.nr_patches && !left.nr_unmapped && !left.nr_closed) || !sp_proc_is_alive(p);
+	return (rc == 0 && !left.nr_kept && !left.nr_patches && !left.nr_unmapped && !left.nr_closed) ||
+	       !sp_proc_is_alive(p);
 }
 
 /* Somebody may be in the way for a while: a debugger, a signal that stops the target, another guard. */

@@ -16,8 +16,8 @@
  * target. In a child of fork ctl reads as zeroes and every hook passes straight on. The data region is NOT
  * MADV_DONTFORK: a child that fork made in a signal handler which had interrupted the agent goes on in it once, and
  * must find its memory. (What the memfd holds is given back by punching a hole when the watch ends, whoever still maps
- * it. Its pages are made when they are first touched: with vm.overcommit_memory=2, or in a full cgroup, that may fail
- * and would kill the target; then reserve with fallocate first, or do not use the agent.)
+ * it. Its pages are made when they are first touched: with vm.overcommit_memory=2, or in a full cgroup, that might
+ * fail and would kill the target; there our side makes all of them beforehand.)
  *
  * Our side reads the data region as something a hostile target writes: each value is copied once and checked.
  */
@@ -154,10 +154,10 @@ enum sp_agent_degraded {
 	SP_AGENT_DEGRADED_HASH,   /* the hash is full */
 };
 
-#define SP_AGENT_TICK_NS  10000000ull /* unit of birth times */
+#define SP_AGENT_TICK_NS 10000000ull /* unit of birth times */
 /* What the dynamic linker does begins a tick of its own, so that births are before it or after it. */
 #define SP_AGENT_MAX_AHEAD 16
-#define SP_AGENT_MAX_MEAN (1ull << 40)
+#define SP_AGENT_MAX_MEAN  (1ull << 40)
 
 struct sp_agent_header {
 	uint64_t magic;
@@ -169,16 +169,17 @@ struct sp_agent_header {
 	uint64_t pad[1];
 
 	/* Written by our side, read at each event. A line of its own. */
-	uint32_t tick; /* time since the watch began, in SP_AGENT_TICK_NS, from 1 on; never 0; the agent may add to it */
+	uint32_t
+	    tick; /* time since the watch began, in SP_AGENT_TICK_NS, from 1 on; never 0; the agent may add to it */
 	uint32_t mode; /* enum sp_agent_mode; the agent may change it from exact to sampled */
 	uint64_t mean; /* of the intervals between sampled calls, at most 1 << 40; the agent may double it */
 	uint32_t gen;  /* of the row tables: one more with each publication; its lowest bit is the half in use */
-	uint32_t nr_ranges[2]; /* in each half */
-	uint32_t is_regular;   /* intervals are of calls, `mean` on the average; else by chance, Poisson */
-	uint64_t ring_tail;    /* events that our side has taken */
-	uint32_t stacks_gen;   /* one more with each publication of mappings; its lowest bit is the half in use */
-	uint32_t nr_stacks[2]; /* in each half */
-	uint32_t clock;        /* the tick by the clock; that above may be SP_AGENT_MAX_AHEAD more */
+	uint32_t nr_ranges[2];    /* in each half */
+	uint32_t is_regular;      /* intervals are of calls, `mean` on the average; else by chance, Poisson */
+	uint64_t ring_tail;       /* events that our side has taken */
+	uint32_t stacks_gen;      /* one more with each publication of mappings; its lowest bit is the half in use */
+	uint32_t nr_stacks[2];    /* in each half */
+	uint32_t clock;           /* the tick by the clock; that above may be SP_AGENT_MAX_AHEAD more */
 	uint64_t unfinished_tail; /* walks that our side has taken */
 
 	/* Written by the agent, seldom. */

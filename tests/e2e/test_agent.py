@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 
-from harness import Proc, check, check_equal, test, wait_until
+from harness import Proc, Skip, check, check_equal, test, wait_until
 from tool import check_truth, find_through, functions, totals, trace, victim
 
 AGENT = ["agent"]
@@ -153,6 +153,40 @@ def too_little_memory_turns_exact_into_sampled_and_says_so(env):
     check(any("used up" in line for line in t.err), t.describe())
     check_equal(report["sample_bytes"], 512 << 10, "the sampling")
     check(report["totals"]["bytes"] > 0, report["totals"])
+
+
+@test(per_engine=False)
+def in_a_cgroup_that_is_nearly_full_the_tables_are_made_at_our_expense(env):
+    v = victim(env, "many")
+    folder = cgroup(env, v)
+    with open(f"{folder}/memory.usage_in_bytes") as f:
+        limit = int(f.read()) + (30 << 20)
+    with open(f"{folder}/memory.limit_in_bytes", "w") as f:
+        f.write(str(limit))
+    t = trace(env, v.pid).wait_attached()
+    check(any("engine agent, " in line for line in t.err), t.describe())
+    with open(f"{folder}/memory.usage_in_bytes") as f:
+        check(int(f.read()) < limit - (24 << 20), "who pays for the tables")
+    truth = v.command("fill 10000")
+    check_equal(sum(p["blocks"] for p in truth.paths), 10000, "blocks")
+    check_truth(t.interrupt().json()[-1], truth)
+
+
+def cgroup(env, v):
+    """A memory cgroup of its own for a process; what it has already stays where it is."""
+    v1 = "/sys/fs/cgroup/memory"
+    if not os.access(f"{v1}/memory.limit_in_bytes", os.R_OK):
+        raise Skip("the memory controller is not mounted as version 1")
+    folder = f"{v1}/seep-test-agent-{os.getpid()}"
+    try:
+        os.mkdir(folder)
+    except OSError as error:
+        raise Skip(f"cannot make a cgroup: {error}") from None
+    env.stack.callback(wait_until, lambda: not os.path.exists(folder) or os.rmdir(folder) is None, "the cgroup is gone")
+    with open(f"{folder}/cgroup.procs", "w") as f:
+        f.write(str(v.pid))
+    env.stack.callback(v.stop)  # before the cgroup goes
+    return folder
 
 
 def answer(env, engine, name, command):

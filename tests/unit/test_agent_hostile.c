@@ -27,7 +27,7 @@ static void begin(struct tables *t)
 	*t = (struct tables){.rules = {.mode = SP_AGENT_EXACT, .mean = SP_AGENT_DEFAULT_MEAN}};
 	int fd = memfd_create("seep", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	assert_true(fd >= 0);
-	assert_int_equal(sp_agent_data_open(&t->data, fd, &LIMITS), 0);
+	assert_int_equal(sp_agent_data_open(&t->data, fd, &LIMITS, false), 0);
 	sp_agent_paths_init(&t->paths, NULL);
 	assert_int_equal(sp_ledger_new(NULL, &t->ledger), 0);
 }

@@ -3,26 +3,33 @@
  * How much memory watching may take in the target, and how the agent's tables share it.
  *
  * Their pages belong to the target's cgroup and are made when they are first touched, in the target, where a refusal
- * would kill it. So the budget stays far below every limit, and where pages may be refused even so (strict overcommit)
- * the agent is not for us.
+ * would kill it. So the budget stays far below every limit. Where pages may be refused even so (strict overcommit, a
+ * limit that is nearly reached) all of them are made beforehand, by us and at the expense of our own cgroup, and the
+ * tables are small: blocks in the hash, without a shadow.
  */
 #include <errno.h>
+#include <unistd.h>
 
 #include "engines/agent/impl.h"
 #include "proc/system.h"
 
-#define DEFAULT_MEMORY (256ull << 20)
-#define LEAST_MEMORY   (16ull << 20)
-#define PART_OF_LIMIT  10
-#define MOST_ADDRESS   (64ull << 30)
-#define LEAST_ADDRESS  (64ull << 20)
-#define MAX_NODES      (1u << 20)
-#define MAX_SHADOWS    4096 /* 128 GB of heap */
+#define DEFAULT_MEMORY  (256ull << 20)
+#define LEAST_MEMORY    (16ull << 20)
+#define ROOMY           (64ull << 20)
+#define PART_OF_LIMIT   10
+#define MADE_BEFOREHAND (32ull << 20)  /* for blocks and paths */
+#define LEAST_LEFT      (1ull << 20)   /* the agent's code and its trampolines are the target's */
+#define LEAST_LEFT_HERE (256ull << 20) /* where the limit is ours, too */
+#define MOST_ADDRESS    (64ull << 30)
+#define LEAST_ADDRESS   (64ull << 20)
+#define MAX_NODES       (1u << 20)
+#define MAX_SHADOWS     4096 /* 128 GB of heap */
 
 /* ---- limits of the target ---- */
 
 struct room {
 	uint64_t limit, left; /* of the machine or of its cgroup, whichever has less */
+	bool is_ours;         /* we are in that cgroup, too, or it is the machine's */
 };
 
 static void take_cgroup(struct sp_proc *p, struct room *r)
@@ -32,10 +39,12 @@ static void take_cgroup(struct sp_proc *p, struct room *r)
 
 	if (sp_cgroups_open(NULL, &c, NULL))
 		return;
-	if (sp_cgroup_limit_read(c, sp_cgroup_of(c, sp_proc_pid(p)), &limit)) {
+	unsigned theirs = sp_cgroup_of(c, sp_proc_pid(p));
+	if (sp_cgroup_limit_read(c, theirs, &limit)) {
 		uint64_t used = limit.used_bytes - limit.reclaimable_bytes;
 		uint64_t left = limit.limit_bytes > used ? limit.limit_bytes - used : 0;
 		r->limit = limit.limit_bytes < r->limit ? limit.limit_bytes : r->limit;
+		r->is_ours = left >= r->left || sp_cgroup_of(c, getpid()) == theirs;
 		r->left = left < r->left ? left : r->left;
 	}
 	sp_cgroups_close(c);
@@ -43,11 +52,11 @@ static void take_cgroup(struct sp_proc *p, struct room *r)
 
 static struct room room_of(struct sp_proc *p)
 {
-	struct room r = {.limit = UINT64_MAX, .left = UINT64_MAX};
+	struct room r = {.limit = UINT64_MAX, .left = UINT64_MAX, .is_ours = true};
 	struct sp_meminfo m;
 
 	if (!sp_meminfo_read(NULL, &m, NULL))
-		r = (struct room){.limit = m.total, .left = m.available ? m.available : m.free};
+		r = (struct room){.limit = m.total, .left = m.available ? m.available : m.free, .is_ours = true};
 	take_cgroup(p, &r);
 	return r;
 }
@@ -62,26 +71,39 @@ static uint64_t address_space_left(struct sp_proc *p)
 	return left < MOST_ADDRESS ? left : MOST_ADDRESS;
 }
 
+/* May pages be refused that the target touches, when it touches so many? */
+static bool is_tight(const struct room *r, uint64_t memory)
+{
+	uint64_t needed = memory < ROOMY ? memory : ROOMY;
+
+	return sp_procfs_is_overcommit_strict(NULL) || r->left / 2 < needed;
+}
+
+static bool is_enough(const struct room *r, const struct sp_agent_budget *b)
+{
+	return b->address >= LEAST_ADDRESS &&
+	       (!b->is_made_beforehand || r->left >= (r->is_ours ? LEAST_LEFT_HERE : LEAST_LEFT));
+}
+
 int sp_agent_budget_find(struct sp_proc *p, uint64_t wanted, struct sp_agent_budget *ret, struct sp_why *why)
 {
 	struct room r = room_of(p);
-	uint64_t memory = wanted ? wanted : DEFAULT_MEMORY;
+	struct sp_agent_budget b = {.memory = wanted ? wanted : DEFAULT_MEMORY, .address = address_space_left(p)};
 
-	if (sp_procfs_is_overcommit_strict(NULL))
-		return sp_why_set(why, SP_FAULT_TARGET, ENOMEM,
-				  "memory may be refused to process %d at any time (vm.overcommit_memory is 2)",
-				  (int)sp_proc_pid(p));
-	if (!wanted && r.limit / PART_OF_LIMIT < memory)
-		memory = r.limit / PART_OF_LIMIT;
-	if (r.left / 2 < memory)
-		memory = r.left / 2;
-	ret->address = address_space_left(p);
-	ret->memory = memory;
-	if (memory >= (wanted && wanted < LEAST_MEMORY ? wanted : LEAST_MEMORY) && ret->address >= LEAST_ADDRESS)
-		return 0;
-	sp_why_set(why, SP_FAULT_TARGET, ENOMEM, "too little memory for the agent in process %d (its limits)",
-		   (int)sp_proc_pid(p));
-	return -ENOMEM;
+	if (!wanted && r.limit / PART_OF_LIMIT < b.memory)
+		b.memory = r.limit / PART_OF_LIMIT;
+	b.is_made_beforehand = is_tight(&r, b.memory) || (!wanted && b.memory < LEAST_MEMORY);
+	if (b.is_made_beforehand)
+		b.memory = wanted && wanted < MADE_BEFOREHAND ? wanted : MADE_BEFOREHAND;
+	else if (r.left / 2 < b.memory)
+		b.memory = r.left / 2;
+	if (!is_enough(&r, &b)) {
+		sp_why_set(why, SP_FAULT_TARGET, ENOMEM, "too little memory for the agent in process %d (its limits)",
+			   (int)sp_proc_pid(p));
+		return -ENOMEM;
+	}
+	*ret = b;
+	return 0;
 }
 
 /* ---- the tables' shares ---- */
@@ -110,7 +132,7 @@ void sp_agent_limits_choose(const struct sp_engine_config *c, const struct sp_ag
 			    struct sp_agent_limits *ret)
 {
 	uint64_t slot = sizeof(uint64_t) + sizeof(struct sp_agent_value);
-	bool is_hash = c->table == SP_TABLE_HASH;
+	bool is_hash = c->table == SP_TABLE_HASH || b->is_made_beforehand;
 	uint64_t for_hash = b->memory / (is_hash ? 2 : 8);
 	uint64_t nodes = c->max_paths ? (uint64_t)c->max_paths * 8 : MAX_NODES;
 
@@ -122,7 +144,9 @@ void sp_agent_limits_choose(const struct sp_engine_config *c, const struct sp_ag
 	    .max_rows = nr_rows,
 	    .max_nodes = nodes < SP_AGENT_MAX_NODES ? (uint32_t)nodes : SP_AGENT_MAX_NODES,
 	    .hash_bits = bits_for(for_hash, slot, 12, is_hash ? 26 : 20),
-	    .thread_bits = b->address >= 1ull << 30 ? 12 : 9,
+	    .thread_bits = b->is_made_beforehand      ? 7
+			   : b->address >= 1ull << 30 ? 12
+						      : 9,
 	};
 	if (ret->max_nodes < 1024)
 		ret->max_nodes = 1024;

@@ -104,11 +104,12 @@ static int map_all(struct sp_agent_data *d)
 	return 0;
 }
 
-int sp_agent_data_open(struct sp_agent_data *d, int fd, const struct sp_agent_limits *limits)
+int sp_agent_data_open(struct sp_agent_data *d, int fd, const struct sp_agent_limits *limits, bool is_made_beforehand)
 {
 	*d = (struct sp_agent_data){.fd = fd, .limits = *limits};
 	d->bytes = sp_agent_layout(limits, d->offsets);
-	if (ftruncate(fd, (off_t)d->bytes) || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+	if (ftruncate(fd, (off_t)d->bytes) || (is_made_beforehand && fallocate(fd, 0, 0, (off_t)d->bytes)) ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
 		return -errno;
 	int err = map_all(d);
 	if (!err)
@@ -223,7 +224,7 @@ static void sign(struct sp_agent_header *h, const struct sp_inject *in)
 }
 
 int sp_agent_data_make(struct sp_agent_data *d, struct sp_inject *in, struct sp_proc *p,
-		       const struct sp_agent_limits *limits, struct sp_why *why)
+		       const struct sp_agent_limits *limits, bool is_made_beforehand, struct sp_why *why)
 {
 	int theirs = -1, ours = -1;
 	int err = make_memfd(in, &theirs, why);
@@ -232,7 +233,7 @@ int sp_agent_data_make(struct sp_agent_data *d, struct sp_inject *in, struct sp_
 		return err;
 	err = take_memfd(p, theirs, &ours);
 	if (!err)
-		err = sp_agent_data_open(d, ours, limits);
+		err = sp_agent_data_open(d, ours, limits, is_made_beforehand);
 	if (!err)
 		sign(d->header, in); /* before it is mapped there: the guard takes out what is signed */
 	if (err) {

@@ -29,8 +29,9 @@ struct sp_agent_rules {
 /* ---- how much memory the target can spare (budget.c) ---- */
 
 struct sp_agent_budget {
-	uint64_t memory;  /* bytes that the tables may take */
-	uint64_t address; /* bytes of address space for them */
+	uint64_t memory;         /* bytes that the tables may take */
+	uint64_t address;        /* bytes of address space for them */
+	bool is_made_beforehand; /* all of it, so that no page is ever refused to the target */
 };
 
 /* `wanted` 0: the smaller of 256 MB and a tenth of what the target may use. */
@@ -60,10 +61,11 @@ struct sp_agent_data {
 
 /* Makes it in the target and maps what we need of it. On failure nothing stays but an empty descriptor. */
 sp_must_check int sp_agent_data_make(struct sp_agent_data *d, struct sp_inject *in, struct sp_proc *p,
-				     const struct sp_agent_limits *limits, struct sp_why *why);
+				     const struct sp_agent_limits *limits, bool is_made_beforehand, struct sp_why *why);
 
-/* Our side of one that exists: takes fd over, also on failure. */
-sp_must_check int sp_agent_data_open(struct sp_agent_data *d, int fd, const struct sp_agent_limits *limits);
+/* Our side of one that exists: takes fd over, also on failure. is_made_beforehand: all its pages are. */
+sp_must_check int sp_agent_data_open(struct sp_agent_data *d, int fd, const struct sp_agent_limits *limits,
+				     bool is_made_beforehand);
 
 /* Gives its memory back, whoever still maps it. */
 void sp_agent_data_done(struct sp_agent_data *d);
@@ -109,7 +111,6 @@ struct sp_agent_stale {
 
 /* To be said before the names are refreshed. */
 void sp_agent_paths_stale(struct sp_agent_paths *p, const struct sp_agent_stale *s);
-
 
 void sp_agent_paths_init(struct sp_agent_paths *p, struct sp_symbolizer *names);
 void sp_agent_paths_done(struct sp_agent_paths *p);

@@ -78,9 +78,8 @@ static int take_loader(struct sp_agent_wants *w, struct sp_proc *p, const struct
 	struct wanted l = {.fn = SP_FN_LOADER, .nr = -1};
 	sp_raddr debug;
 
-	if (sp_proc_r_debug(p, &debug) ||
-	    sp_proc_read_mem(p, (sp_raddr){debug.v + offsetof(struct r_debug, r_brk)}, &l.addr, sizeof(l.addr)) !=
-		sizeof(l.addr))
+	if (sp_proc_r_debug(p, &debug) || sp_proc_read_mem(p, (sp_raddr){debug.v + offsetof(struct r_debug, r_brk)},
+							   &l.addr, sizeof(l.addr)) != sizeof(l.addr))
 		return 0;
 	const struct sp_mapping *m = sp_maps_find(maps, l.addr);
 	if (!m || !m->inode || !(m->prot & SP_PROT_X) || !sp_watch_is_linker(m->path))

@@ -84,10 +84,10 @@ static int make_memory(struct sp_agent_stay *s, struct sp_inject *in, const stru
 	if (err)
 		return err;
 	sp_agent_limits_choose(s->c, &budget, sp_watch_tables_room(&s->tables) + sp_agent_code_rows(&rows), &limits);
-	s->max_memory = budget.memory;
+	s->max_memory = budget.is_made_beforehand ? UINT64_MAX : budget.memory; /* its tables are full by themselves */
 	err = sp_agent_code_map(&s->planted, in, why);
 	if (!err)
-		err = sp_agent_data_make(&s->data, in, s->c->target, &limits, why);
+		err = sp_agent_data_make(&s->data, in, s->c->target, &limits, budget.is_made_beforehand, why);
 	if (err)
 		return err;
 	begin_header(s);
@@ -326,8 +326,8 @@ static void end_guard(struct sp_agent_stay *s)
 
 	if (!s->guard)
 		return;
-	bool is_left = sp_proc_is_alive(s->c->target) &&
-		       (sp_inject_leftovers_find(s->c->target, &found, NULL) || found.nr_regions || found.nr_patches || found.nr_files);
+	bool is_left = sp_proc_is_alive(s->c->target) && (sp_inject_leftovers_find(s->c->target, &found, NULL) ||
+							  found.nr_regions || found.nr_patches || found.nr_files);
 	if (is_left)
 		sp_inject_guard_hand_over(sp_take_ptr(s->guard));
 	else
