@@ -9,12 +9,15 @@
 #include "cli/events.h"
 #include "cli/run.h"
 
-/* What stands on stdout before the first report; flushed, because the reader may wait for it. */
+/*
+ * What stands on stdout before the first report; flushed, because the reader may wait for it. Which engine watches is
+ * said on stderr.
+ */
 static int talk(const struct sp_run *run, enum sp_notice n, pid_t pid, const char *text)
 {
 	const struct sp_args *args = run->talk_arg;
 
-	if (n == SP_NOTICE_INFO || n == SP_NOTICE_ENDED)
+	if (n == SP_NOTICE_INFO || n == SP_NOTICE_ENDED || (n == SP_NOTICE_WATCHING && pid))
 		return sp_run_talk_stderr(run, n, pid, text);
 	if (n != SP_NOTICE_TARGET)
 		return 0;

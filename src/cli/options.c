@@ -248,7 +248,8 @@ const struct sp_opt sp_opts[] = {
 
     /* how to watch */
     {"engine", "ENGINE", 'e', CHOICE(engine, engines), "auto", T | K | M | R | P | C | SERVE, 0,
-     "how to watch; auto takes the best that works here"},
+     "how to watch; agent: from inside the process, at a small part of a probe's cost; bpf: from the kernel; auto: "
+     "agent, and where that is not possible bpf, and says why"},
     {"sample-rate", "N", 's', U64(sample_rate, 1, UINT32_MAX), "1", T | K | M | R | SERVE, 0,
      "record one allocation in N and scale the numbers up; 1: all, exact"},
     {"sample", "BYTES", 0, MAYBE(sample_bytes, 1), "512K", T | M | R | SERVE, 0,

@@ -5,7 +5,7 @@
 
 #include "engines/engine.h"
 
-#define SP_ENGINES(X) X(bpf) X(agent) X(replay)
+#define SP_ENGINES(X) X(agent) X(bpf) X(replay)
 
 #define SP_ENGINE_DECLARE(name) extern const struct sp_engine_ops sp_engine_##name;
 SP_ENGINES(SP_ENGINE_DECLARE)

@@ -203,7 +203,7 @@ def a_second_tool_is_told_who_watches(env):
     v = victim(env, "deep20")
     traces = Traces(v.pid)
     first = trace(env, v.pid).wait_attached()
-    for engine in ("agent", "bpf"):
+    for engine in ("agent", "bpf", "auto"):
         second = env.start(Proc, [env.path("seep"), "trace", "--engine", engine, str(v.pid), "1", "1"])
         check_equal(second.wait(), 3, f"status of {second.describe()}")
         check(f"by process {first.pid}" in second.stderr, second.describe())

@@ -171,7 +171,7 @@ static void memleak_says_first_whom_it_attaches_to(void **state)
 	(void)state;
 	assert_int_equal(r.status, 0);
 	assert_string_equal(r.out, "Attaching to pid 12512, Ctrl+C to quit.\nreport by memleak\n");
-	assert_string_equal(r.err, "memleak: ended\n");
+	assert_string_equal(r.err, "memleak: watching pid 12512: engine\nmemleak: ended\n");
 	assert_string_equal(fake.seen.target, "12512");
 	assert_int_equal(fake.seen.list, SP_LIST_ALL);
 	assert_true(fake.report.show_list);
