@@ -165,7 +165,7 @@ static int start_best(struct sp_session *s, const struct sp_engine_config *c, st
 
 static void say_watching(struct sp_session *s, const struct sp_why *instead)
 {
-	char functions[48] = "", allocator[300] = "", ready[16], why_not[640] = "", pause[40] = "", span[16];
+	char functions[48] = "", allocator[300] = "", ready[16], why_not[640] = "", pause[40] = "";
 
 	if (s->stats.nr_functions)
 		snprintf(functions, sizeof(functions), ", %u function%s", s->stats.nr_functions,
@@ -173,8 +173,7 @@ static void say_watching(struct sp_session *s, const struct sp_why *instead)
 	if (s->stats.allocator)
 		snprintf(allocator, sizeof(allocator), " of %s", s->stats.allocator);
 	if (s->stats.pause_ns)
-		snprintf(pause, sizeof(pause), ", stopped for %s",
-			 sp_text_duration(span, sizeof(span), s->stats.pause_ns));
+		snprintf(pause, sizeof(pause), ", stopped for %.1fms", (double)s->stats.pause_ns / 1e6);
 	if (sp_why_is_set(instead) && s->proc)
 		snprintf(why_not, sizeof(why_not), " (%s)", instead->what);
 	sp_session_notice(s, SP_NOTICE_WATCHING, sp_session_pid(s), "engine %s%s%s%s, ready in %s%s", s->ops->name,
