@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* seep kernel: outstanding kernel allocations by call path. */
+#include "cli/live.h"
 #include "cli/run.h"
 
 static int run_kernel(const struct sp_cli *cli, const struct sp_args *args)
@@ -11,6 +12,8 @@ static int run_kernel(const struct sp_cli *cli, const struct sp_args *args)
 		return sp_cli_complain(cli, &why);
 	run.session.kernel = true;
 	run.session.list = args->list ? SP_LIST_PATH : SP_LIST_NONE;
+	if (!args->json && !args->count)
+		sp_live_say_none(cli, "the screen shows processes (seep trace PID); Ctrl-C ends this");
 	run.write = args->json ? sp_report_json : sp_report_trace;
 	return sp_run_session(&run);
 }

@@ -271,6 +271,12 @@ bool sp_live_is_wanted(const struct sp_args *args)
 	       args->format->value == SP_REPORT_trace && sp_terminal_is_there();
 }
 
+void sp_live_say_none(const struct sp_cli *cli, const char *why)
+{
+	if (sp_terminal_is_there() && isatty(STDERR_FILENO))
+		fprintf(stderr, "%s: text instead of a screen: %s\n", cli->program, why);
+}
+
 static void init(struct live *live, struct sp_run *run, const struct sp_args *args)
 {
 	*live = (struct live){.run = run, .args = args};

@@ -65,6 +65,8 @@ static int run_trace(const struct sp_cli *cli, const struct sp_args *args)
 
 	if (init(&run, cli, args, &why) < 0)
 		return sp_cli_complain(cli, &why);
+	if (args->argv && !args->plain && run.write == sp_report_trace && !args->fail_on_leak && !args->count)
+		sp_live_say_none(cli, "the program has this terminal; for a screen start it by itself: seep trace PID");
 	int status = sp_live_is_wanted(args) ? sp_live_run(&run, args) : sp_run_session(&run);
 	return args->fail_on_leak && status == SP_EXIT_DONE ? judge(&run) : status;
 }

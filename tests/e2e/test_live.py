@@ -141,6 +141,19 @@ def without_colour_and_on_a_dumb_terminal(env):
         s.close()
 
 
+@test(needs=["tmux", "ps"], engines=["bpf"])
+def where_there_is_no_screen_it_is_said_why(env):
+    """A program that seep starts has the terminal itself; the screen does not show the kernel."""
+    for words, text in ((["trace", "--", "true"], "the program has this terminal"), (["kernel"], "the screen shows processes")):
+        s = Screen(env, [env.path("seep"), *words], rows=50, columns=150)
+        lines = s.wait_text("text instead of a screen: " + text)
+        check(not any(line.startswith("q quit") for line in lines), *lines)
+        if words == ["kernel"]:
+            os.kill(wait_until(s.pid, "seep runs"), signal.SIGINT)
+        s.wait_text("ended with 0")
+        s.close()
+
+
 @test(needs=["tmux", "ps"])
 def hostile_names_cannot_steer_the_terminal(env):
     copy = os.path.join(env.tmp, "a\033[2J\033]0;x\007b")
