@@ -257,8 +257,8 @@ struct btf;
 struct bpf_object;
 
 /*
- * Of the kernel's types (data: as in /sys/kernel/btf/vmlinux) the structs that `ours` names, too, with all members: what
- * libbpf needs to relocate. *ret is the caller's (btf__free). -EINVAL: not understood. -ENOMEM, -ENOSPC.
+ * Of the kernel's types (data: as in /sys/kernel/btf/vmlinux) the structs that `ours` names, too, with all members:
+ * what libbpf needs to relocate. *ret is the caller's (btf__free). -EINVAL: not understood. -ENOMEM, -ENOSPC.
  */
 sp_must_check int sp_bpf_types_cut(const void *data, size_t size, const struct btf *ours, struct btf **ret);
 
