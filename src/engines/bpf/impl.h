@@ -201,6 +201,9 @@ struct sp_bpf_store {
 	void (*on_event)(const struct sp_event *e, void *arg);
 	void *on_event_arg;
 	uint64_t own_lost[SP_NR_LOST]; /* found out on our side */
+	struct sp_vec waiting;         /* struct sp_bpf_stack: not ready yet */
+	/* Has the engine looked at the code since this came, or can it do so now? */
+	bool (*is_stack_ready)(const struct sp_bpf_stack *s, void *arg);
 	/* Finishes a walk that met unknown code; fills in pcs, returns how it ended. NULL: none will come. */
 	enum sp_walk_end (*on_stack)(const struct sp_bpf_stack *s, uint64_t *pcs, unsigned *nr, void *arg);
 	void *on_stack_arg;

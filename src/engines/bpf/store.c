@@ -12,7 +12,8 @@
 
 #include "engines/bpf/impl.h"
 
-#define BATCH 16384
+#define BATCH       16384
+#define MAX_WAITING 400 /* 9 KB each */
 
 /* Room for one batch. */
 struct batch {
@@ -66,13 +67,12 @@ static void call_event(const struct sp_bpf_store *s, const struct sp_bpf_event *
 }
 
 /* A path whose walk the programs could not finish, under the key that blocks will name. */
-static void stack_event(struct sp_bpf_store *s, const struct sp_bpf_stack *e)
+static void finish_stack(struct sp_bpf_store *s, const struct sp_bpf_stack *e)
 {
 	uint64_t pcs[SP_MAX_FRAMES];
 	unsigned nr = 0;
 
-	if (!s->on_stack || e->event.time_ns < s->exec_ns || !e->nr || e->nr > SP_MAX_FRAMES ||
-	    e->len > sizeof(e->bytes))
+	if (e->event.time_ns < s->exec_ns)
 		return;
 	enum sp_walk_end end = s->on_stack(e, pcs, &nr, s->on_stack_arg);
 	if (end == SP_WALK_CUT)
@@ -81,6 +81,29 @@ static void stack_event(struct sp_bpf_store *s, const struct sp_bpf_stack *e)
 		s->own_lost[SP_LOST_STACK_BROKEN]++;
 	if (sp_bpf_paths_add(&s->paths, s->ledger, e->event.path, e->event.time_ns, pcs, nr))
 		s->own_lost[SP_LOST_PATHS_FULL]++;
+}
+
+/* Those that came before the engine's look at the code: what cannot wait longer is finished as well as it can be. */
+static void stack_event(struct sp_bpf_store *s, const struct sp_bpf_stack *e)
+{
+	if (!s->on_stack || !e->nr || e->nr > SP_MAX_FRAMES || e->len > sizeof(e->bytes))
+		return;
+	if (s->is_stack_ready(e, s->on_stack_arg) || sp_vec_push(&s->waiting, e))
+		finish_stack(s, e);
+}
+
+static void finish_waiting(struct sp_bpf_store *s)
+{
+	struct sp_bpf_stack *waiting = s->waiting.data;
+	size_t nr_left = 0;
+
+	for (size_t i = 0; i < s->waiting.nr; i++) {
+		if (s->is_stack_ready(&waiting[i], s->on_stack_arg))
+			finish_stack(s, &waiting[i]);
+		else if (nr_left++ != i)
+			waiting[nr_left - 1] = waiting[i];
+	}
+	s->waiting.nr = nr_left;
 }
 
 static int take_event(void *arg, void *data, size_t len)
@@ -117,6 +140,7 @@ int sp_bpf_store_open(struct sp_bpf_store *s, const struct sp_engine_config *c, 
 	sp_bpf_paths_init(&s->paths, paths, c->names);
 	sp_watch_mappings_init(&s->mappings);
 	sp_bpf_runs_init(&s->runs);
+	sp_vec_init(&s->waiting, sizeof(struct sp_bpf_stack), MAX_WAITING);
 	s->ring = ring_buffer__new(bpf_map__fd(events), take_event, s, NULL);
 	if (!s->ring)
 		return sp_bpf_explain(-errno, "map the event buffer", why);
@@ -130,6 +154,7 @@ void sp_bpf_store_close(struct sp_bpf_store *s)
 	sp_bpf_paths_done(&s->paths);
 	sp_watch_mappings_done(&s->mappings);
 	sp_bpf_runs_done(&s->runs);
+	sp_vec_done(&s->waiting);
 }
 
 int sp_bpf_store_fd(const struct sp_bpf_store *s)
@@ -140,6 +165,7 @@ int sp_bpf_store_fd(const struct sp_bpf_store *s)
 void sp_bpf_store_drain(struct sp_bpf_store *s, struct sp_ledger *l)
 {
 	s->ledger = l;
+	finish_waiting(s);
 	ring_buffer__consume(s->ring);
 	s->ledger = NULL;
 }

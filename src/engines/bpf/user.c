@@ -73,6 +73,15 @@ static void look(struct user *u)
 	sp_watch_tables_count(&u->tables.watch, &u->stats);
 }
 
+static bool is_stack_ready(const struct sp_bpf_stack *s, void *arg)
+{
+	struct user *u = arg;
+
+	if (s->event.time_ns > u->tables.watch.look.look_ns && sp_watch_look_is_affordable(&u->tables.watch.look))
+		look(u);
+	return s->event.time_ns <= u->tables.watch.look.look_ns;
+}
+
 /* A walk that stopped at code which came after the last look. */
 static enum sp_walk_end finish_walk(const struct sp_bpf_stack *s, uint64_t *pcs, unsigned *nr, void *arg)
 {
@@ -81,8 +90,6 @@ static enum sp_walk_end finish_walk(const struct sp_bpf_stack *s, uint64_t *pcs,
 	struct sp_walk w = {.pc = s->pcs[known], .sp = s->sp, .bp = s->bp, .is_exact = s->is_exact};
 	struct sp_stack_copy stack = {.addr = s->sp, .bytes = s->bytes, .len = s->len};
 
-	if (s->event.time_ns > u->tables.watch.look.look_ns && sp_watch_look_is_affordable(&u->tables.watch.look))
-		look(u);
 	memcpy(pcs, s->pcs, known * sizeof(*pcs));
 	enum sp_walk_end end =
 	    sp_unwind_walk(u->tables.watch.unwind, &w, &stack, pcs + known, SP_MAX_FRAMES - known, &more);
@@ -363,6 +370,7 @@ static int start(struct user *u, struct sp_maps *maps, struct sp_why *why)
 		return err;
 	s = u->skel;
 	err = sp_bpf_store_open(&u->store, &u->c, s->maps.blocks, s->maps.paths, s->maps.events, s->maps.lost, why);
+	u->store.is_stack_ready = is_stack_ready;
 	u->store.on_stack = finish_walk;
 	u->store.on_stack_arg = u;
 	if (!err)
