@@ -23,8 +23,13 @@ static int run_map(const struct sp_cli *cli, const struct sp_args *args)
 	const struct sp_report_options look = sp_run_report_options(args);
 	struct map m = {.report = {.list = args->list, .colour = look.colour, .width = look.width},
 			.write = args->json ? sp_report_map_json : sp_report_map};
-	const struct sp_map_options o = {
-	    .target = args->target, .interval_ns = args->interval_ns, .count = args->count, .no_heap = args->no_heap};
+	struct sp_cli talker = *cli;
+	const struct sp_map_options o = {.target = args->target,
+					 .interval_ns = args->interval_ns,
+					 .count = args->count,
+					 .no_heap = args->no_heap,
+					 .notice = sp_cli_say,
+					 .notice_arg = &talker};
 	struct sp_why why = {0};
 	bool has_ended = false;
 	int err;

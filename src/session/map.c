@@ -3,12 +3,14 @@
 #include "session/map.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "session/map_impl.h"
 #include "session/waiter.h"
 
-#define ENDLESS_MS 60000 /* everything that matters wakes the wait */
+#define ENDLESS_MS  60000        /* everything that matters wakes the wait */
+#define LARGE_BYTES (512U << 20) /* reading them takes about a second on a slow machine */
 
 struct run {
 	const struct sp_map_options *o;
@@ -109,9 +111,22 @@ static void make_view(struct run *r, struct sp_map_view *v)
 
 /* ---- the run ---- */
 
+static void tell_of_large_heap(const struct run *r)
+{
+	uint64_t bytes = sp_proc_rss_bytes(r->proc);
+	char text[96];
+
+	if (r->nr_looks || r->o->no_heap || !r->o->notice || bytes < LARGE_BYTES)
+		return;
+	snprintf(text, sizeof(text), "looking into a heap of up to %s; --no-heap leaves that out", SP_BYTES(bytes));
+	r->o->notice(text, r->o->notice_arg);
+}
+
 static int look(struct run *r)
 {
 	struct sp_map_look fresh;
+
+	tell_of_large_heap(r);
 	int err = sp_map_look(r->proc, !r->o->no_heap, &fresh, r->why);
 
 	if (err)

@@ -53,12 +53,16 @@ struct sp_map_view {
 	uint64_t nr_lost;     /* mappings beyond our room */
 };
 
+typedef void sp_map_notice_fn(const char *text, void *arg);
+
 struct sp_map_options {
 	const char *target;             /* pid or program name */
 	uint64_t interval_ns;           /* 0: one look */
 	uint64_t count;                 /* looks, the first at once; 0: endless */
 	bool no_heap;                   /* do not look inside: reads nothing of the target's memory */
 	const struct sp_procfs *procfs; /* NULL: /proc */
+	sp_map_notice_fn *notice;       /* what takes longer than a moment; NULL: nobody wants to know */
+	void *notice_arg;
 };
 
 /* Non-zero ends the run (-EPIPE: reader gone; any other -errno: could not write). */

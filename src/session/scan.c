@@ -13,11 +13,14 @@
 #include "session/scan.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "session/scan_groups.h"
 #include "session/scan_source.h"
+
+#define LARGE_BYTES (512U << 20) /* looking through them takes about a second on a slow machine */
 
 struct sp_scan_store {
 	const struct sp_scan_options *o;
@@ -110,7 +113,14 @@ static int take_source(struct sp_scan_store *s, struct sp_why *why)
 static int scan_once(struct sp_scan_store *s, struct sp_why *why)
 {
 	struct sp_heap_limits limits = {.max_bytes = s->o->max_bytes};
+	uint64_t bytes = sp_proc_rss_bytes(s->proc);
 	int rc = take_source(s, why);
+	char text[64];
+
+	if (rc == 0 && bytes >= LARGE_BYTES) {
+		snprintf(text, sizeof(text), "looking for pointers in up to %s", SP_BYTES(bytes));
+		say(s, text);
+	}
 
 	if (rc == 0)
 		rc = sp_heap_open(&s->source.heap, &limits, &s->heap, why);
