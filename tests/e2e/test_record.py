@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """seep record when it cannot end in peace: what was written until then is a recording."""
 import contextlib
+import datetime
 import json
 import os
 import re
@@ -31,9 +32,12 @@ def a_recorder_that_is_killed_leaves_what_it_saw(env):
     t = record(env, v, path).wait_attached()
     v.command("go 100 5")
     wait_until(lambda: size_of(path) and totals(find_through(report(env, path)[0], "chain01")) == (500, 5), "the blocks are in the file")
+    killed = datetime.datetime.now(datetime.timezone.utc)
     t.signal(signal.SIGKILL)
     check_equal(t.wait(), -signal.SIGKILL, "status of the recorder")
     last, said = report(env, path)
+    lost = (killed - datetime.datetime.fromisoformat(last["time"].replace("Z", "+00:00"))).total_seconds()
+    check(lost < 1, f"all but the last second is in the file: {lost:.3f} s are missing")
     check_equal(totals(find_through(last, "chain01")), (500, 5), "what the file holds")
     check("was cut off" in said, f"that the end is missing is said: {said!r}")
     v.command("go 100 1")  # it lives

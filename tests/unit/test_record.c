@@ -420,6 +420,44 @@ static void a_file_near_its_maximum_holds_fewer_looks_and_never_grows_over_it(vo
 	sp_recorder_free(r);
 }
 
+/* Looks that are kept are ever further apart, each gap at least as long as the one before, until the file is full. */
+static void the_nearer_a_file_comes_to_its_maximum_the_coarser_its_time_steps_are(void **state)
+{
+	struct sp_recorder *r = open_recorder(SP_RECORDER_MIN_BYTES, false);
+	struct sp_block list[SPANS];
+	struct sp_recorder_stats stats;
+	uint64_t seed = 3, times[2000], nr = 0;
+	struct playing p;
+	struct fixture f;
+	int err = 0;
+
+	(void)state;
+	for (unsigned n = 0; n < 20000 && !err; n++) {
+		fixture_init(&f);
+		f.view.now_ns = FIXTURE_NOW_NS + n * 1000000000ull;
+		for (unsigned i = 0; i < SPANS; i++) {
+			seed = seed * 6364136223846793005u + 1;
+			list[i] = (struct sp_block){0x1000 + i * 0x1000, seed >> 40, f.view.now_ns, 1, SP_FN_MALLOC, 0};
+		}
+		f.view.list = list;
+		f.view.nr_list = SPANS;
+		err = sp_recorder_add(r, &f.view, NULL, NULL);
+	}
+	assert_int_equal(err, -EFBIG);
+	assert_int_equal(sp_recorder_finish(r, NULL), 0);
+	sp_recorder_stats(r, &stats);
+	sp_recorder_free(r);
+	start_playing(&p, path);
+	while (play_on(&p) && nr < SP_ARRAY_SIZE(times))
+		times[nr++] = sp_ledger_now_ns(p.ledger);
+	stop_playing(&p);
+	assert_int_equal(nr, stats.nr_views);
+	for (uint64_t i = 2; i < nr; i++)
+		assert_true(times[i] - times[i - 1] >= times[i - 1] - times[i - 2]);
+	assert_int_equal(times[1] - times[0], 1000000000);
+	assert_true(times[nr - 1] - times[nr - 2] >= 16 * 1000000000ull);
+}
+
 static void a_full_disk_is_said(void **state)
 {
 	const struct sp_recorder_options o = {.path = "-"};
@@ -455,6 +493,7 @@ int main(void)
 	    cmocka_unit_test(what_a_scan_found_comes_back_with_its_look),
 	    cmocka_unit_test(a_file_that_is_there_is_not_touched),
 	    cmocka_unit_test(a_file_near_its_maximum_holds_fewer_looks_and_never_grows_over_it),
+	    cmocka_unit_test(the_nearer_a_file_comes_to_its_maximum_the_coarser_its_time_steps_are),
 	    cmocka_unit_test(a_full_disk_is_said),
 	};
 
