@@ -102,8 +102,8 @@ static void say_what_is_there(const struct recording *rec)
 	if (!rec->recorder)
 		return;
 	sp_recorder_stats(rec->recorder, &s);
-	fprintf(stderr, "%s: recorded %" PRIu64 " looks in %s (%s)\n", rec->run.cli->program, s.nr_views, rec->o.path,
-		sp_text_bytes(bytes, sizeof(bytes), s.bytes));
+	fprintf(stderr, "%s: recorded %" PRIu64 " look%s in %s (%s)\n", rec->run.cli->program, s.nr_views,
+		s.nr_views == 1 ? "" : "s", rec->o.path, sp_text_bytes(bytes, sizeof(bytes), s.bytes));
 	if (s.nr_skipped)
 		fprintf(stderr, "%s: %" PRIu64 " looks were left out, to stay below --max-size\n",
 			rec->run.cli->program, s.nr_skipped);

@@ -68,10 +68,9 @@ def a_recording_tells_how_each_path_went_and_what_is_leaked(env):
     """Without addresses, unless they are asked for."""
     v, plain, lists = victim(env, "deep20"), os.path.join(env.tmp, "plain.seep"), os.path.join(env.tmp, "lists.seep")
     t = record(env, v, plain, "--scan", "1h").wait_attached()
-    for _ in range(3):
+    for nr in (5, 10, 15):
         v.command("go 100 5")
-        before = size_of(plain)
-        wait_until(lambda: size_of(plain) > before, "one more look")
+        wait_until(lambda: size_of(plain) and totals(find_through(report(env, plain)[0], "chain01"))[1] == nr, "a look of it")
     t.interrupt()
     last, said = report(env, plain)
     check_equal(said, "", "what is said of it")
