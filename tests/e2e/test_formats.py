@@ -7,12 +7,13 @@ import re
 import subprocess
 from collections import Counter
 
-from harness import check, check_equal, find_program, test, wait_until
+from harness import Skip, check, check_equal, find_program, test, wait_until
 from tool import Tool, engine_args, victim
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 RECORDING = os.path.join(ROOT, "tests", "unit", "data", "growing.seepreplay")
 UNNAMED = "?"
+FLAMEGRAPH = "/usr/share/perl5/Devel/NYTProf/flamegraph.pl"
 
 
 class Tree:
@@ -191,13 +192,32 @@ def check_diff(env, recording, totals):
 @test(per_engine=False)
 def one_recording_is_the_same_in_every_format_at_every_node(env):
     check_diff(env, RECORDING, check_formats(env, RECORDING))
-    go = find_program("go")
-    if go:
-        out, total = os.path.join(env.tmp, "profile"), json.loads(report(env, RECORDING, "json"))["totals"]["bytes"]
-        with open(out, "wb") as f:
-            f.write(report(env, RECORDING, "pprof"))
-        top = env.run([go, "tool", "pprof", "-top", "-unit=b", out], env={**os.environ, "HOME": env.tmp})
-        check(re.search(rf"of {total}B total", top), f"pprof: {top}")
+
+
+def in_a_file(env, name):
+    path = os.path.join(env.tmp, name)
+    with open(path, "wb") as f:
+        f.write(report(env, RECORDING, name))
+    return path
+
+
+@test(per_engine=False, needs=["go"])
+def pprof_reads_the_profile(env):
+    total = json.loads(report(env, RECORDING, "json"))["totals"]["bytes"]
+    top = env.run([find_program("go"), "tool", "pprof", "-top", "-unit=b", in_a_file(env, "pprof")], env={**os.environ, "HOME": env.tmp})
+    check(re.search(rf"of {total}B total", top), f"pprof: {top}")
+
+
+@test(per_engine=False)
+def flamegraph_draws_the_folded_stacks(env):
+    """Brendan Gregg's script, as Debian's NYTProf has it."""
+    if not os.path.exists(FLAMEGRAPH):
+        raise Skip(f"no {FLAMEGRAPH} here")
+    totals = json.loads(report(env, RECORDING, "json"))
+    drawn = env.run([find_program("perl"), FLAMEGRAPH, "--countname", "bytes", in_a_file(env, "folded")])
+    check(f"<title>all ({totals['totals']['bytes']:,} bytes, 100%)</title>" in drawn, drawn[-2000:])
+    biggest = max(totals["paths"], key=lambda p: p["bytes"])
+    check(f"<title>{biggest['frames'][0]['function']} ({biggest['bytes']:,} bytes, " in drawn, drawn[-2000:])
 
 
 @test(engines=["bpf"])
