@@ -69,15 +69,10 @@ def what_goes_back_is_taken_off(env):
     report = last(t)
     mapped = [p for p in find_through(report, "grow_map") if p["growth"] == "mapped"]
     check_equal(totals(mapped), (6 * MB, 1), "the mapping without its end")
-    check_equal(growth(report, "grow_map", "faulted"), 4 * MB + growth_of_data(report), "what of it was touched")
+    # grow_map() itself writes a variable, whose page may come by that
+    check(growth(report, "grow_map", "faulted") in (4 * MB, 4 * MB + PAGE), "what of it was touched", report)
     check_equal(growth(report, "fill", "mapped"), heap_size(v.pid) - before, "the heap")
     check_equal(report["growth"]["faulted_bytes"], anonymous(v.pid) - memory, "what is left in memory")
-
-
-def growth_of_data(report):
-    """grow_map() itself writes a variable, whose page comes by that."""
-    return sum(p["bytes"] for p in find_through(report, "grow_map")
-               if p["growth"] == "faulted" and functions(p)[1] == "grow_map" and p["bytes"] == PAGE)
 
 
 @test(engines=["bpf"])
