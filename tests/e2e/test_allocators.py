@@ -5,6 +5,7 @@ import re
 import subprocess
 
 from harness import Skip, check, check_equal, find_program, test, wait_until
+from machine import mappings
 from test_engine import library
 from tool import Victim
 
@@ -28,7 +29,9 @@ class Walk:
         self.models = {m[1]: (int(m[2]), int(m[3])) for m in
                        re.finditer(r"^model (\S+) used (\d+) bytes (\d+) ", text, re.M)}
         self.gave_up = re.findall(r"^gave-up .*", text, re.M)
-        self.blocks = {int(m[1], 16): m[3] for m in re.finditer(r"^block (\S+) size (\d+) (\S+)", text, re.M)}
+        rows = list(re.finditer(r"^block (\S+) size (\d+) (\S+)", text, re.M))
+        self.blocks = {int(m[1], 16): m[3] for m in rows}
+        self.sizes = {int(m[1], 16): int(m[2]) for m in rows}
         self.extra = re.findall(r"^# extra 0x\S+ size (\d+)", text, re.M)
         self.numbers = {m[1]: int(m[2]) for m in re.finditer(r"^([a-z-]+) (\d+)$", text, re.M)}
 
@@ -50,13 +53,15 @@ def check_exact(seen, model, own=(0,)):
     check_equal(seen.models[model][0], seen.numbers["truth"] + seen.numbers["extra"], f"blocks of {model}\n{seen.text}")
 
 
-def check_leaks(seen, truth):
-    """What was leaked is seen, and what is in a table is not called leaked. Some may be hidden by old pointers: a thread that
-    has ended leaves its cache, which is full of them, to whatever block gets that memory next, and nobody fills it."""
+def check_leaks(seen, truth, known=()):
+    """
+    What was leaked is seen, and what is in a table is not called leaked, nor anything else but what is `known` to be lost.
+    An old pointer may hide a leak or two: one in a register, or in what lies between the blocks.
+    """
     found = [seen.blocks.get(addr) for addr in truth.blocks]
     check_equal(len(found), NR_LEAKED, "leaked blocks")
-    check(sum(f in ("leaked", "possible", "indirect") for f in found) >= NR_LEAKED * 3 / 4, f"leaks that are seen\n{seen.text}")
-    wrong = [hex(a) for a, kind in seen.blocks.items() if kind == "leaked" and a not in truth.blocks]
+    check(sum(f in ("leaked", "possible", "indirect") for f in found) >= NR_LEAKED * 0.9, f"leaks that are seen\n{seen.text}")
+    wrong = [hex(a) for a, kind in seen.blocks.items() if kind == "leaked" and a not in truth.blocks and a not in known]
     check_equal(wrong, [], f"blocks that are called leaked and are not\n{seen.text}")
 
 
@@ -71,11 +76,11 @@ def mixed(env, argv, preload=None, **environ):
     return v.pid, recording, truth
 
 
-def check_preloaded(env, name, model, **environ):
+def check_preloaded(env, name, model, known=lambda pid, seen: (), **environ):
     pid, recording, truth = mixed(env, [tool_path(env, "heapmix")], preload=[library(name)], **environ)
     seen = walk(env, pid, recording)
     check_exact(seen, model)
-    check_leaks(seen, truth)
+    check_leaks(seen, truth, known(pid, seen))
     return pid, recording
 
 
@@ -151,6 +156,21 @@ def musl_linked_statically(env):
     check_musl(env, "heapmix-musl-static", own=(0, 1))  # and here since musl 1.2.4
 
 
+def replaced_extension(pid, seen):
+    """
+    The object that gperftools' InitModule() makes (malloc_extension.cc) and Register() replaces by another: nobody frees it.
+    It is nothing but its table of functions, which is the library's.
+    """
+    maps = [m for m in mappings(pid) if "libtcmalloc" in m[4]]
+    with open(f"/proc/{pid}/mem", "rb", buffering=0) as mem:
+        for address, size in seen.sizes.items():
+            mem.seek(address)
+            table = int.from_bytes(mem.read(8), "little") if size == 8 and seen.blocks[address] == "leaked" else 0
+            if any(begin <= table < end for begin, end, *_ in maps):
+                return [address]
+    return []
+
+
 @test(per_engine=False, timeout=120)
 def tcmalloc_knows_every_block(env):
-    check_preloaded(env, "libtcmalloc_minimal.so.4", "tcmalloc")
+    check_preloaded(env, "libtcmalloc_minimal.so.4", "tcmalloc", known=replaced_extension)

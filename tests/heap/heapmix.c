@@ -47,6 +47,13 @@ static size_t random_size(uint64_t *random)
 	return r % 3000000;
 }
 
+/* Old pointers in a block's memory would hide what is leaked. */
+static void fill(void *p, size_t size)
+{
+	if (p && size)
+		memset(p, 1, size);
+}
+
 static void *make(uint64_t *random)
 {
 	size_t size = random_size(random), align = (size_t)16 << (next_random(random) % 9);
@@ -62,8 +69,7 @@ static void *make(uint64_t *random)
 	default:
 		p = malloc(size);
 	}
-	if (p && size)
-		*(volatile char *)p = 1;
+	fill(p, size);
 	return p;
 }
 
@@ -77,7 +83,10 @@ static void step(struct worker *w)
 	} else if (r % 8 == 1) {
 		free(__atomic_exchange_n(&shared[r / 8 % NR_SLOTS], NULL, __ATOMIC_ACQ_REL));
 	} else if (r % 8 == 2) {
-		void *p = realloc(*slot, 1 + random_size(&w->random));
+		size_t size = 1 + random_size(&w->random);
+		void *p = realloc(*slot, size);
+
+		fill(p, size);
 		if (p)
 			*slot = p;
 	} else {
