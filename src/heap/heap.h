@@ -3,8 +3,9 @@
  * Does:    finds the blocks of a process' heap from the allocator's own structures, and which of them nothing points
  * to. Runs in: our process, one thread. The memory it reads is untrusted and may change under it. May not: stop or
  * change the target, read /proc (a source does), know symbols, print. Owns:    half a byte for each 16 (or 8) bytes of
- * heap: 3.2 (6.4) percent of it, however many blocks there are. Fails by: -errno with a reason; what a model does not
- * understand is not judged, and said.
+ * heap: 3.2 (6.4) percent of it, however many blocks there are; while marking a snapshot, copies of its pages, up to 64
+ * MiB. All of it within sp_heap_limits. Fails by: -errno with a reason; what a model does not understand is not judged,
+ * and said.
  *
  * Order: make a source, sp_heap_open() (the models walk), sp_heap_mark() (reachability), then ask.
  * Adding an allocator is one file and one row in sp_heap_models[]: heap/model.h.

@@ -35,6 +35,8 @@ int sp_marker_init(struct sp_marker *mk, struct sp_heap *h)
 
 void sp_marker_done(struct sp_marker *mk)
 {
+	if (mk->h)
+		sp_page_cache_done(&mk->cache, mk->h);
 	free(mk->queue);
 	free(mk->window);
 	free(mk->stream);
@@ -256,6 +258,17 @@ void sp_mark_range(struct sp_marker *mk, uint64_t start, uint64_t end)
 	}
 }
 
+/* Words of [from, to), which is on one page, by the cache. False: it is not to be had there. */
+static bool visit_cached(struct sp_marker *mk, uint64_t from, uint64_t to)
+{
+	uint64_t page = from & ~(uint64_t)(SP_PAGE - 1);
+	const unsigned char *bytes = sp_page_cache_get(&mk->cache, mk->h, page);
+
+	if (bytes)
+		visit_loaded(mk, bytes, page, 1, from, to);
+	return bytes != NULL;
+}
+
 /* The part of a block that lies in one window of its region. `loaded`: that window's bytes, NULL: to be read. */
 static void scan_part(struct sp_marker *mk, struct sp_region *r, size_t number, uint64_t from, uint64_t to,
 		      const unsigned char *loaded)
@@ -266,6 +279,8 @@ static void scan_part(struct sp_marker *mk, struct sp_region *r, size_t number, 
 	know_pages(mk, r, number);
 	mk->h->lost.away_bytes += (uint64_t)nr_bits(w->away & mask) * SP_PAGE;
 	w->away &= ~mask;
+	if (!loaded && nr_bits(mask) == 1 && (w->resident & mask) && visit_cached(mk, from, to))
+		return;
 	if (!loaded) {
 		load_pages(mk, base, mask, &w->resident, mk->stream);
 		loaded = mk->stream;

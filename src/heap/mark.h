@@ -5,9 +5,10 @@
  * Work is done a window (256 KiB) at a time and not a block at a time, because the memory is somebody else's: a read
  * costs a system call. A pointer to an unreached block makes it grey and queues its window; a window that comes to its
  * turn has gathered many grey blocks by then, is read once, and its grey blocks are looked at until none is left. A
- * window with few of them is read block by block. The queue holds each window at most once, so nothing overflows
- * and no block is forgotten, whatever the shape of the graph. A list is the shape where each block makes one other
- * grey: the block that was made grey last is looked at next, so that nobody searches for it.
+ * window with few of them is read block by block, small ones a page at a time through a cache. The queue holds each
+ * window at most once, so nothing overflows and no block is forgotten, whatever the shape of the graph. A list is the
+ * shape where each block makes one other grey: the block that was made grey last is looked at next, so that nobody
+ * searches for it.
  */
 #ifndef SEEP_HEAP_MARK_H
 #define SEEP_HEAP_MARK_H
@@ -27,6 +28,18 @@ enum sp_phase {
 /* Blocks of a window that are read one by one: a read costs about as much as copying 20 KiB. */
 enum { SP_WINDOW_FEW = 6 };
 
+/* Pages that have been read: page_cache.c. Begins as {}. */
+struct sp_page_cache {
+	bool is_asked_for;
+	size_t nr;       /* lines; 0: no room */
+	uint64_t *pages; /* the address of the page in each line, 0: none */
+	unsigned char *lines;
+};
+
+/* The bytes of the page at an address, good until the next call; NULL: no cache, or it cannot be read. */
+const unsigned char *sp_page_cache_get(struct sp_page_cache *c, struct sp_heap *h, uint64_t page);
+void sp_page_cache_done(struct sp_page_cache *c, struct sp_heap *h);
+
 /* A stretch of roots. */
 struct sp_root {
 	uint64_t start, end;
@@ -43,6 +56,7 @@ struct sp_marker {
 	const struct sp_window *now;    /* that is being worked on */
 	uint64_t fresh;                 /* the block in it that was made grey last, 0: none */
 	unsigned char *window, *stream; /* SP_WINDOW bytes each */
+	struct sp_page_cache cache;
 };
 
 sp_must_check int sp_marker_init(struct sp_marker *mk, struct sp_heap *h);

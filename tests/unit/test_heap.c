@@ -78,6 +78,76 @@ static void test_a_register_is_a_root(void **state)
 	memory_free(m);
 }
 
+enum { RING_BYTES = 1 << 20, NR_RING = RING_BYTES / BLOCK };
+
+struct ring {
+	uint64_t words[RING_BYTES / 8];
+	struct sp_heap_recorded list[NR_RING];
+	uint64_t nr_reads;
+};
+
+static ssize_t read_ring(void *arg, uint64_t addr, void *buf, size_t len)
+{
+	struct ring *r = arg;
+
+	r->nr_reads++;
+	if (addr < ANON || addr - ANON > RING_BYTES || len > RING_BYTES - (addr - ANON))
+		return -EIO;
+	memcpy(buf, (const char *)r->words + (addr - ANON), len);
+	return (ssize_t)len;
+}
+
+/* Each block of the ring leads to one in another window. */
+static void ring_init(struct ring *r)
+{
+	for (unsigned i = 0; i < NR_RING; i++) {
+		r->list[i] = (struct sp_heap_recorded){.addr = ANON + (uint64_t)i * BLOCK, .size = BLOCK};
+		r->words[i * BLOCK / 8] = ANON + (i + 4099u) % NR_RING * (uint64_t)BLOCK;
+	}
+}
+
+static uint64_t reads_of_a_scan(struct ring *r, const struct sp_heap_source *src)
+{
+	r->nr_reads = 0;
+	struct sp_heap *h = scan(src);
+	uint64_t nr_reads = r->nr_reads;
+
+	for (unsigned i = 0; i < NR_RING; i++) {
+		struct sp_heap_block b;
+
+		assert_true(sp_heap_find(h, r->list[i].addr, &b));
+		assert_int_equal(b.class, SP_HEAP_REACHED);
+	}
+	sp_heap_close(h);
+	return nr_reads;
+}
+
+/* What runs meanwhile is read as it comes. */
+static void test_the_pages_of_a_list_in_random_order_are_read_once(void **state)
+{
+	static const char text[] = "7ffff0000000-7ffff0100000 rw-p 00000000 00:00 0 \n";
+	struct ring *r = calloc(1, sizeof(*r));
+	const uint64_t root = ANON;
+	struct sp_maps maps;
+
+	(void)state;
+	assert_non_null(r);
+	ring_init(r);
+	assert_int_equal(sp_maps_parse(text, sizeof(text) - 1, &maps), 0);
+	struct sp_heap_source src = {.read = read_ring,
+				     .arg = r,
+				     .maps = &maps,
+				     .words = &root,
+				     .nr_words = 1,
+				     .recorded = r->list,
+				     .nr_recorded = NR_RING};
+	assert_true(reads_of_a_scan(r, &src) < 2 * RING_BYTES / PAGE);
+	src.is_live = true;
+	assert_true(reads_of_a_scan(r, &src) >= NR_RING);
+	sp_maps_done(&maps);
+	free(r);
+}
+
 static enum sp_heap_pages heap_is_swapped(void *arg, uint64_t addr, uint64_t end, uint64_t *ret_end)
 {
 	(void)arg;
@@ -406,6 +476,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_each_block_has_the_class_its_pointers_give_it),
 	    cmocka_unit_test(test_a_register_is_a_root),
+	    cmocka_unit_test(test_the_pages_of_a_list_in_random_order_are_read_once),
 	    cmocka_unit_test(test_nothing_is_called_leaked_while_a_root_is_swapped_out),
 	    cmocka_unit_test(test_a_leak_that_an_earlier_scan_reached_is_spared_with_what_it_leads_to),
 	    cmocka_unit_test(test_the_page_behind_one_that_is_swapped_out_is_read),
