@@ -2,7 +2,8 @@
 /*
  * A program whose thread stands among the first instructions of calloc() nearly all the time: they push registers onto
  * a stack whose next page is not there, and who asks for it (userfaultfd) gets it late. So a stop finds it where a hook
- * is to go. Talks as tests/unit/inject_inputs/host.c does. Exit status 77: the kernel has no userfaultfd for us.
+ * is to go. Talks as tests/unit/inject_inputs/host.c does. Exit status 77: the kernel has no userfaultfd for us,
+ * or calloc() begins in another way.
  */
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
@@ -14,6 +15,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -86,6 +88,15 @@ static bool watch(char *at)
 	return uffd >= 0 && ioctl(uffd, UFFDIO_API, &api) == 0 && ioctl(uffd, UFFDIO_REGISTER, &reg) == 0;
 }
 
+/* push %r12 or the like, mov %rdi,%rax, push: the second push is among what a hook moves, as in Debian's glibc. */
+static bool has_a_push_to_stand_at(void)
+{
+	const uint8_t *code = (const uint8_t *)(uintptr_t)calloc;
+	const uint8_t mov[] = {0x48, 0x89, 0xf8};
+
+	return code[0] == 0x41 && code[1] >> 3 == 0x50 >> 3 && !memcmp(code + 2, mov, sizeof(mov)) && code[5] == 0x41;
+}
+
 int main(void)
 {
 	pthread_t threads[2];
@@ -95,7 +106,7 @@ int main(void)
 	/* Pages: below (calloc may go on there), the one that is missing, above. */
 	char *pages = mmap(NULL, 18 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	char *brink = pages + 17 * PAGE;
-	if (pages == MAP_FAILED || !watch(brink - PAGE))
+	if (pages == MAP_FAILED || !has_a_push_to_stand_at() || !watch(brink - PAGE))
 		return 77;
 	pthread_create(&threads[0], NULL, serve, NULL);
 	pthread_create(&threads[1], NULL, stand, brink);
