@@ -29,9 +29,13 @@ class Program:
         self.popen.stdout.readline()
 
     def hour(self):
-        """Nanoseconds of its CPU time."""
+        """Seconds of its CPU time; None: it hangs, or was killed."""
+        limit = threading.Timer(LIMIT, self.popen.kill)
+        limit.start()
         print(file=self.popen.stdin, flush=True)
-        return int(self.popen.stdout.readline().split()[0])
+        line = self.popen.stdout.readline()
+        limit.cancel()
+        return int(line.split()[0]) / 1e9 if line else None
 
     def stop(self):
         self.popen.kill()
@@ -105,7 +109,7 @@ def measure(build, argv, ready):
         if listening.groups():
             time.sleep(2)  # its child attaches
             threading.Thread(target=scrape, args=(listening[1], ended), daemon=True).start()
-        return program.hour() / 1e9, watcher
+        return program.hour(), watcher
     finally:
         ended.set()
         watcher.stop()
@@ -118,7 +122,7 @@ def part_record(build, folder, progress, out):
     out("| | the program, s of CPU time | seep, s of CPU time | seep's memory | the file |\n|---|---|---|---|---|")
     progress("an hour of traffic, bare")
     program = Program(build)
-    bare = program.hour() / 1e9
+    bare = program.hour()
     program.stop()
     out(f"| bare | {bare:.2f} | | | |")
     for name, options, ready in ROWS:
@@ -126,8 +130,8 @@ def part_record(build, folder, progress, out):
         file = os.path.join(folder, "hour.seep")
         argv = [o.replace("FILE", file) for o in options]
         got = measure(build, argv, ready)
-        if not got:
-            out(f"| {name} | does not start | | | |")
+        if not got or got[0] is None:
+            out(f"| {name} | {'stalls its target' if got else 'does not start'} | | | |")
             continue
         took, watcher = got
         size = f"{os.path.getsize(file) / 1024:,.0f} KiB" if os.path.exists(file) else ""
