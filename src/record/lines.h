@@ -10,7 +10,7 @@
 /* A word of the format behind a blank: what would end it is escaped; "-" for none. */
 void sp_lines_word(FILE *f, const char *word);
 
-/* The last words of a `block` or `group` line: BIRTH is before them. */
+/* Words of `block` and `group` lines: PATH; then FUNCTION [SAMPLED], which end the line. */
 void sp_lines_path(FILE *f, uint32_t path);
 void sp_lines_fn(FILE *f, uint16_t fn, uint8_t sampled);
 

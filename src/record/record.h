@@ -3,7 +3,7 @@
  * Does:    writes the views of a session into a file that the engine `replay` reads (doc/file-format.md).
  * Runs in: our process, main thread.
  * May not: print; read anything but the views.
- * Owns:    the file, and a copy of the last view's blocks, to know what has changed: 52 bytes a block.
+ * Owns:    the file, and a copy of the last view's blocks, to know what has changed: 36 bytes a block.
  * Fails by: -errno with a reason. What was written before stays readable.
  */
 #ifndef SEEP_RECORD_RECORD_H
