@@ -347,7 +347,7 @@ static int pack(struct builder *b, const struct sp_view *v, struct sp_out *out)
 	p.function = (Sp__Pprof__Function **)b->lists[FUNCTIONS].pointers;
 	p.n_string_table = b->lists[STRINGS].elems.nr;
 	p.string_table = b->lists[STRINGS].elems.data;
-	p.time_nanos = v->time.tv_sec * 1000000000ll + v->time.tv_nsec;
+	p.time_nanos = v->time.tv_sec * 1000000000LL + v->time.tv_nsec;
 	p.period_type = &b->bytes;
 	p.period = 1;
 	p.default_sample_type = b->space.type;

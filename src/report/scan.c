@@ -113,7 +113,7 @@ static void put_group(struct sp_page *p, const struct sp_scan *s, const struct s
 	if (!g->list)
 		sp_out_printf(&p->out, g->blocks == 1 ? "   at 0x%" PRIx64 : "   one at 0x%" PRIx64, g->example);
 	sp_out_puts(&p->out, "\n");
-	for (size_t i = 0; i < g->nr_list; i++)
+	for (size_t i = 0; g->list && i < g->nr_list; i++)
 		sp_out_printf(&p->out, "            0x%" PRIx64 "\n", g->list[i]);
 }
 

@@ -244,8 +244,10 @@ int sp_scan_open(const struct sp_scan_options *o, sp_scan_notice_fn notice, void
 {
 	struct sp_scan_store *s = calloc(1, sizeof(*s));
 
-	if (!s)
-		return sp_why_set(why, SP_FAULT_OURS, ENOMEM, "no memory for a scan");
+	if (!s) {
+		(void)sp_why_set(why, SP_FAULT_OURS, ENOMEM, "no memory for a scan");
+		return -ENOMEM;
+	}
 	s->o = o;
 	s->notice = notice;
 	s->notice_arg = arg;
