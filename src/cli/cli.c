@@ -23,6 +23,16 @@ int sp_cli_complain(const struct sp_cli *cli, const struct sp_why *why)
 	return why->fault == SP_FAULT_USAGE ? SP_EXIT_USAGE : SP_EXIT_TARGET;
 }
 
+int sp_cli_written(const struct sp_cli *cli, int write_err, int status)
+{
+	struct sp_why why = {0};
+
+	if (!write_err || write_err == -EPIPE)
+		return status;
+	(void)sp_why_set(&why, SP_FAULT_OURS, -write_err, "cannot write to standard output: %s", strerror(-write_err));
+	return sp_cli_complain(cli, &why);
+}
+
 static int print_version(const struct sp_cli *cli)
 {
 	if (!strcmp(cli->program, "seep"))
@@ -123,13 +133,9 @@ static void outlive_broken_pipes(void)
 /* What help or the last report left in the buffer. A reader that has gone away is not an error. */
 static int flush_stdout(const struct sp_cli *cli, int status)
 {
-	struct sp_why why = {0};
-	int err = fflush(stdout) ? errno : 0;
+	int err = fflush(stdout) ? -errno : 0;
 
-	if (!err || err == EPIPE || status != SP_EXIT_DONE)
-		return status;
-	(void)sp_why_set(&why, SP_FAULT_OURS, err, "cannot write to standard output: %s", strerror(err));
-	return sp_cli_complain(cli, &why);
+	return status == SP_EXIT_DONE ? sp_cli_written(cli, err, status) : status;
 }
 
 int sp_cli_main(int argc, char **argv)

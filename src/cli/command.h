@@ -56,4 +56,8 @@ void sp_cli_say(const char *text, void *cli);
 /* One line on stderr: "seep: what; hint". Returns the exit status of the fault. */
 int sp_cli_complain(const struct sp_cli *cli, const struct sp_why *why);
 
+/* After writing a report: `status` when it could be written or its reader has gone away (-EPIPE), else a complaint's.
+ */
+int sp_cli_written(const struct sp_cli *cli, int write_err, int status);
+
 #endif

@@ -75,15 +75,12 @@ static int play_all(struct comparing *c, struct sp_run *run, const struct sp_arg
 
 static int write_out(const struct sp_diff *d, const struct sp_run *run, const struct sp_args *args)
 {
-	struct sp_why why = {0};
 	int err = args->json ? sp_report_diff_json(stdout, d, (unsigned)args->top)
 			     : sp_report_diff(stdout, d, (unsigned)args->top, &run->report);
 
-	if (err && err != -EPIPE) {
-		(void)sp_why_set(&why, SP_FAULT_OURS, -err, "cannot write to standard output: %s", strerror(-err));
-		return sp_cli_complain(run->cli, &why);
-	}
-	return args->fail_over && sp_diff_grown_bytes(d) > args->fail_over ? SP_EXIT_LEAK : SP_EXIT_DONE;
+	bool has_grown = args->fail_over && sp_diff_grown_bytes(d) > args->fail_over;
+
+	return sp_cli_written(run->cli, err, has_grown ? SP_EXIT_LEAK : SP_EXIT_DONE);
 }
 
 static int compare(struct comparing *c, struct sp_run *run, const struct sp_args *args)

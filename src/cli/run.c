@@ -255,14 +255,8 @@ int sp_run_session(struct sp_run *run)
 	struct sp_why why = {0};
 	int err = run_session(run, &why);
 
-	if (run->write_err == -EPIPE)
-		return SP_EXIT_DONE;
-	if (run->write_err) {
-		why = (struct sp_why){0};
-		(void)sp_why_set(&why, SP_FAULT_OURS, -run->write_err, "cannot write to standard output: %s",
-				 strerror(-run->write_err));
-		return sp_cli_complain(run->cli, &why);
-	}
+	if (run->write_err)
+		return sp_cli_written(run->cli, run->write_err, SP_EXIT_DONE);
 	if (sp_why_is_set(&run->take_why))
 		return sp_cli_complain(run->cli, &run->take_why);
 	return sp_run_finish(run->cli, err, &why);

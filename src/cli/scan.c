@@ -55,10 +55,7 @@ static int run_scan(const struct sp_cli *cli, const struct sp_args *args)
 	int err = write_scan(args, &scan);
 	status = status_of(&scan);
 	sp_scan_free(store);
-	if (!err || err == -EPIPE)
-		return status;
-	(void)sp_why_set(&why, SP_FAULT_OURS, -err, "cannot write to standard output: %s", strerror(-err));
-	return sp_cli_complain(cli, &why);
+	return sp_cli_written(cli, err, status);
 }
 
 static const struct sp_example examples[] = {

@@ -20,10 +20,7 @@ static int run_shm(const struct sp_cli *cli, const struct sp_args *args)
 	int status = shm.nr_leaked ? SP_EXIT_LEAK : SP_EXIT_DONE;
 	err = args->json ? sp_report_shm_json(stdout, &shm) : sp_report_shm(stdout, &shm, &o);
 	sp_shm_done(&shm);
-	if (!err || err == -EPIPE)
-		return status;
-	(void)sp_why_set(&why, SP_FAULT_OURS, -err, "cannot write to standard output: %s", strerror(-err));
-	return sp_cli_complain(cli, &why);
+	return sp_cli_written(cli, err, status);
 }
 
 static const struct sp_example examples[] = {

@@ -51,10 +51,7 @@ static int run_why(const struct sp_cli *cli, const struct sp_args *args)
 			     : sp_report_holders(stdout, &holders, &report);
 	int status = is_lost(&holders) ? SP_EXIT_LEAK : SP_EXIT_DONE;
 	sp_holders_free(store);
-	if (!err || err == -EPIPE)
-		return status;
-	(void)sp_why_set(&why, SP_FAULT_OURS, -err, "cannot write to standard output: %s", strerror(-err));
-	return sp_cli_complain(cli, &why);
+	return sp_cli_written(cli, err, status);
 }
 
 static const struct sp_example examples[] = {

@@ -17,6 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 struct session {
 	struct sp_inject *in;
 	int (*fn)(struct sp_inject *in, void *arg);
@@ -27,10 +29,7 @@ struct session {
 
 uint64_t sp_inject_now_ns(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+	return sp_clock_ns();
 }
 
 void sp_inject_sleep_ns(uint64_t ns)

@@ -14,6 +14,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "base/clock.h"
 #include "serve/pages.h"
 
 #define NS_PER_S         1000000000ull
@@ -171,7 +172,7 @@ static enum MHD_Result try_report(struct sp_http *h, struct exchange *x)
 	case 0:
 		return send_file(x->connection, x->format, fd, size);
 	case -EAGAIN:
-		if (sp_serve_now_ns() > x->asked_ns + PATIENCE_NS)
+		if (sp_clock_ns() > x->asked_ns + PATIENCE_NS)
 			return send_line(x->connection, STATUS_NO_ANSWER, "no report came in time");
 		wait_for_report(h, x);
 		return MHD_YES;
@@ -194,7 +195,7 @@ static enum MHD_Result begin_report(struct sp_http *h, struct exchange *x, const
 {
 	x->pid = q->pid ? q->pid : only_target(h);
 	x->format = q->page == SP_SERVE_HOME ? SP_REPORT_html : SP_REPORT_pprof;
-	x->asked_ns = sp_serve_now_ns();
+	x->asked_ns = sp_clock_ns();
 	if (x->pid)
 		return try_report(h, x);
 	if (q->page == SP_SERVE_HOME)
@@ -205,7 +206,7 @@ static enum MHD_Result begin_report(struct sp_http *h, struct exchange *x, const
 /* Wakes who waits and can be answered, or has waited for too long; the handler then tries again. */
 static void look_after_waiting(struct sp_http *h)
 {
-	uint64_t now_ns = sp_serve_now_ns(), size;
+	uint64_t now_ns = sp_clock_ns(), size;
 	struct exchange **at = &h->waiting;
 	int fd;
 
@@ -313,7 +314,7 @@ static void on_connection(void *arg, struct MHD_Connection *c, void **state, enu
 	for (size_t i = 0; i < MAX_CONNECTIONS; i++) {
 		if (h->open[i].since_ns)
 			continue;
-		h->open[i] = (struct open){.fd = info->connect_fd, .since_ns = sp_serve_now_ns()};
+		h->open[i] = (struct open){.fd = info->connect_fd, .since_ns = sp_clock_ns()};
 		*state = &h->open[i];
 		return;
 	}
@@ -321,7 +322,7 @@ static void on_connection(void *arg, struct MHD_Connection *c, void **state, enu
 
 static void end_old_connections(struct sp_http *h)
 {
-	uint64_t now_ns = sp_serve_now_ns();
+	uint64_t now_ns = sp_clock_ns();
 
 	for (size_t i = 0; i < MAX_CONNECTIONS; i++)
 		if (h->open[i].since_ns && now_ns > h->open[i].since_ns + CONNECTION_NS)

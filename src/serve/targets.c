@@ -11,8 +11,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "serve/channel.h"
 #include "serve/child.h"
 #include "serve/discover.h"
@@ -57,14 +57,6 @@ struct sp_targets {
 	size_t nr;
 	uint64_t nr_refused, nr_refused_before; /* of the last look, of the one before */
 };
-
-uint64_t sp_serve_now_ns(void)
-{
-	struct timespec t = {0};
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
-}
 
 static sp_printf(3, 4) void say(struct sp_targets *ts, const struct target *t, const char *fmt, ...)
 {
@@ -221,7 +213,7 @@ static void fail(struct sp_targets *ts, struct target *t, const char *reason)
 	t->state = FAILED;
 	t->failures++;
 	t->in_a_row++;
-	t->retry_ns = sp_serve_now_ns() + wait_ns;
+	t->retry_ns = sp_clock_ns() + wait_ns;
 	sp_text_printable(t->reason, sizeof(t->reason), reason);
 	say(ts, t, "not watched: %s; next try in %llus", t->reason, (unsigned long long)(wait_ns / NS_PER_S));
 }
@@ -249,7 +241,7 @@ static bool is_there(const struct sp_targets *ts, const struct target *t)
 
 void sp_targets_tick(struct sp_targets *ts)
 {
-	uint64_t now_ns = sp_serve_now_ns();
+	uint64_t now_ns = sp_clock_ns();
 	unsigned nr_starting = 0;
 
 	if (now_ns >= ts->look_ns) {
@@ -353,7 +345,7 @@ static void take_report(struct target *t, const struct sp_message *m, int *fd)
 	struct stat st;
 
 	forget_reply(r);
-	r->made_ns = sp_serve_now_ns();
+	r->made_ns = sp_clock_ns();
 	if (*fd < 0 || fstat(*fd, &st) < 0 || (uint64_t)st.st_size != m->size || m->size > MAX_REPORT)
 		return;
 	r->fd = sp_take_fd(*fd);
@@ -441,7 +433,7 @@ int sp_targets_report(struct sp_targets *ts, pid_t pid, enum sp_report_format fo
 	if (!t)
 		return -ESRCH;
 	struct reply *r = reply_of(t, format);
-	uint64_t now_ns = sp_serve_now_ns();
+	uint64_t now_ns = sp_clock_ns();
 	if (r->made_ns && r->made_ns + FRESH_NS >= asked_ns) {
 		*ret_fd = r->fd;
 		*ret_size = r->size;

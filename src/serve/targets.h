@@ -42,6 +42,4 @@ uint64_t sp_targets_nr_refused(const struct sp_targets *ts);
 sp_must_check int sp_targets_report(struct sp_targets *ts, pid_t pid, enum sp_report_format format, uint64_t asked_ns,
 				    int *ret_fd, uint64_t *ret_size);
 
-uint64_t sp_serve_now_ns(void);
-
 #endif

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "proc/smaps.h"
 #include "session/map_impl.h"
 
@@ -14,14 +15,6 @@ enum {
 	MAX_REGIONS = 1 << 20,
 	NR_TRIES = 5, /* of a thread that runs: it may wait a moment later */
 };
-
-static uint64_t monotonic_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 /* ---- threads ---- */
 
@@ -97,7 +90,7 @@ static int look_at_devices(struct sp_proc *p, struct sp_map_look *l)
 
 int sp_map_look(struct sp_proc *p, bool with_heap, struct sp_map_look *ret, struct sp_why *why)
 {
-	struct sp_map_look l = {.now_ns = monotonic_ns()};
+	struct sp_map_look l = {.now_ns = sp_clock_ns()};
 	int rc;
 
 	sp_vec_init(&l.threads, sizeof(struct sp_segment_thread), MAX_THREADS);
@@ -121,7 +114,7 @@ int sp_map_look(struct sp_proc *p, bool with_heap, struct sp_map_look *ret, stru
 		return sp_why_set(why, SP_FAULT_OURS, -rc, "cannot look at process %d: %s", (int)sp_proc_pid(p),
 				  strerror(-rc));
 	}
-	l.took_ns = monotonic_ns() - l.now_ns;
+	l.took_ns = sp_clock_ns() - l.now_ns;
 	*ret = l;
 	return 0;
 }

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "session/scan_groups.h"
 #include "session/scan_source.h"
 
@@ -35,14 +36,6 @@ struct sp_scan_store {
 	struct sp_scan_groups groups;
 	struct sp_scan scan;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 static void say(const struct sp_scan_store *s, const char *text)
 {
@@ -66,7 +59,7 @@ static int open_target(struct sp_scan_store *s, struct sp_why *why)
 
 void sp_scan_let_go(struct sp_scan_store *s)
 {
-	uint64_t held = now_ns() - s->source.taken_ns;
+	uint64_t held = sp_clock_ns() - s->source.taken_ns;
 
 	if (!s->has_source)
 		return;
@@ -128,7 +121,7 @@ static int scan_once(struct sp_scan_store *s, struct sp_why *why)
 		rc = sp_heap_mark(s->heap, why);
 	if (rc < 0)
 		return rc;
-	s->scan.read_ns = now_ns() - s->source.taken_ns;
+	s->scan.read_ns = sp_clock_ns() - s->source.taken_ns;
 	s->scan.cost_bytes = sp_heap_cost(s->heap) + (s->earlier ? sp_heap_cost(s->earlier) : 0);
 	s->scan.nr_scans++;
 	return 0;

@@ -10,17 +10,10 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
+
+#include "base/clock.h"
 
 enum { MAX_THREADS = 1 << 16, MAX_WORDS = 1 << 25 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 /* ---- reading ---- */
 
@@ -118,7 +111,7 @@ static int open_snapshot(struct sp_scan_source *s, struct sp_inject *in, struct 
 		return rc;
 	s->heap.read = read_snapshot;
 	s->pause_ns = sp_inject_snapshot_pause(s->snapshot)->max_ns;
-	s->taken_ns = now_ns();
+	s->taken_ns = sp_clock_ns();
 	rc = add_threads(s, sp_inject_snapshot_threads(s->snapshot));
 	if (rc == 0)
 		rc = sp_maps_read(sp_inject_snapshot_dirfd(s->snapshot), &s->maps);
@@ -138,7 +131,7 @@ static int open_live(struct sp_scan_source *s, struct sp_inject *in, struct sp_w
 	s->heap.is_live = true;
 	s->heap.read = read_live;
 	s->pause_ns = pause.max_ns;
-	s->taken_ns = now_ns();
+	s->taken_ns = sp_clock_ns();
 	rc = add_threads(s, &threads);
 	sp_inject_threads_done(&threads);
 	if (rc == 0)

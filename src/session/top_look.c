@@ -4,15 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "session/top_impl.h"
-
-static uint64_t monotonic_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 int sp_top_open(struct sp_top *t, const struct sp_top_options *o, struct sp_why *why)
 {
@@ -52,7 +45,7 @@ static int read_machine(struct sp_top *t, struct sp_top_look *look, struct sp_wh
 	int err;
 
 	clock_gettime(CLOCK_REALTIME, &look->time);
-	look->now_ns = monotonic_ns();
+	look->now_ns = sp_clock_ns();
 	err = sp_meminfo_read(fs, &look->mem, why);
 	if (!err)
 		err = sp_activity_read(fs, &look->activity, why);

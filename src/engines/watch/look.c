@@ -2,6 +2,7 @@
 /* Looks at a target's mappings: whether its code has changed, and how much of a CPU that question may cost. */
 #include <time.h>
 
+#include "base/clock.h"
 #include "engines/watch/watch.h"
 
 #define LOOK_NS    1000000000ULL /* at the mappings, when nothing says that they changed */
@@ -10,10 +11,7 @@
 
 uint64_t sp_watch_now_ns(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t); /* what bpf_ktime_get_ns() counts */
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+	return sp_clock_ns();
 }
 
 /* Of this thread: waiting for a busy machine costs nobody anything. */
